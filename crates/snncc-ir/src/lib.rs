@@ -1,0 +1,18 @@
+//! The network as its author means it ([`Network`]), and the two forms the compiler works on: [`Ir`] with floats and
+//! [`QuantizedIr`] with integers, over one [`Graph`].
+//!
+//! **Invariant:** nothing here knows a chip, reads a file or prints.
+
+pub mod graph;
+pub mod ir;
+pub mod network;
+pub mod quantized;
+mod tensor;
+
+pub use graph::{Connectivity, ConvolutionGeometry, Delays, Graph, Population, PopulationRole, Projection, SparsePattern};
+pub use ir::{Ir, IrNeurons, IrWeights, NeuronParams, OutputPort, Readout};
+pub use network::{Network, NetworkNode, Node};
+pub use quantized::{
+    IntNeurons, IntWeights, NoiseParams, NoiseTarget, PopulationQuality, ProjectionQuality, QuantizedIr, ResetModel, SignMode,
+};
+pub use tensor::{Param, Tensor};
