@@ -111,7 +111,10 @@ pub struct ConvolutionGeometry {
 impl ConvolutionGeometry {
     /// Number of distinct weights.
     pub fn weight_count(&self) -> usize {
-        self.output[0] as usize * (self.input[0] / self.groups) as usize * self.kernel[0] as usize * self.kernel[1] as usize
+        self.output[0] as usize
+            * (self.input[0] / self.groups) as usize
+            * self.kernel[0] as usize
+            * self.kernel[1] as usize
     }
 
     /// Outputs along dimension `d` (0 height, 1 width) that input position `position` reaches, as (output, kernel element),
@@ -224,7 +227,8 @@ impl Projection {
                 visit(Synapse { other: source, weight: if *shared { 0 } else { source as usize } });
             }
             Connectivity::Sparse(pattern) => {
-                let row = pattern.row_starts[source as usize] as usize..pattern.row_starts[source as usize + 1] as usize;
+                let row =
+                    pattern.row_starts[source as usize] as usize..pattern.row_starts[source as usize + 1] as usize;
                 for weight in row {
                     visit(Synapse { other: pattern.targets[weight], weight });
                 }
@@ -289,7 +293,8 @@ impl Projection {
                         for kx in 0..g.kernel[1] {
                             let Some(in_x) = position(1, x, kx) else { continue };
                             visit(Synapse {
-                                other: ((group * inputs_per_group + in_channel) * g.input[1] + in_y) * g.input[2] + in_x,
+                                other: ((group * inputs_per_group + in_channel) * g.input[1] + in_y) * g.input[2]
+                                    + in_x,
                                 weight: slot * kernel_len + (ky * g.kernel[1] + kx) as usize,
                             });
                         }

@@ -9,10 +9,13 @@ pub mod network;
 pub mod quantized;
 mod tensor;
 
-pub use graph::{Connectivity, ConvolutionGeometry, Delays, Graph, Population, PopulationRole, Projection, SparsePattern};
+pub use graph::{
+    Connectivity, ConvolutionGeometry, Delays, Graph, Population, PopulationRole, Projection, SparsePattern,
+};
 pub use ir::{Ir, IrNeurons, IrWeights, NeuronParams, OutputPort, Readout};
 pub use network::{Network, NetworkNode, Node};
 pub use quantized::{
-    IntNeurons, IntWeights, NoiseParams, NoiseTarget, PopulationQuality, ProjectionQuality, QuantizedIr, ResetModel, SignMode,
+    IntNeurons, IntWeights, NoiseParams, NoiseTarget, PopulationQuality, ProjectionQuality, QuantizedIr, ResetModel,
+    SignMode,
 };
 pub use tensor::{Param, Tensor};

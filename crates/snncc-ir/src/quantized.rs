@@ -166,7 +166,12 @@ impl QuantizedIr {
     pub fn assert_consistent(&self) {
         for (id, population) in self.graph.populations.iter_with_ids() {
             let neurons = &self.neurons[id];
-            assert_eq!(neurons.is_some(), population.role == PopulationRole::Neurons, "bug in snncc: {}", population.name);
+            assert_eq!(
+                neurons.is_some(),
+                population.role == PopulationRole::Neurons,
+                "bug in snncc: {}",
+                population.name
+            );
             if let Some(n) = neurons {
                 let len = population.len();
                 let parameters = [
@@ -184,7 +189,12 @@ impl QuantizedIr {
             }
         }
         for (id, projection) in self.graph.projections.iter_with_ids() {
-            assert_eq!(self.weights[id].mantissas.len(), projection.weight_count(), "bug in snncc: {}", projection.name);
+            assert_eq!(
+                self.weights[id].mantissas.len(),
+                projection.weight_count(),
+                "bug in snncc: {}",
+                projection.name
+            );
         }
     }
 }
