@@ -1,0 +1,158 @@
+//! Targets: which hardware model, how many chips, what is broken, which cost table, which defaults.
+//!
+//! Cores are numbered over all chips: chips row by row, in a chip routers row by row, at a router its cores.
+
+use crate::model::HardwareModel;
+use serde::{Deserialize, Serialize};
+use snncc_ids::CoreId;
+
+/// A target file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetFile {
+    /// Version of this file format; 1.
+    pub schema: u32,
+    /// Name, equal to the file's.
+    pub name: String,
+    /// One line about it.
+    pub about: String,
+    /// Name of the hardware model, or path of its file.
+    pub hardware: String,
+    /// Chips.
+    pub chips: ChipGrid,
+    /// Cores that must not be used.
+    #[serde(default)]
+    pub dead_cores: Vec<u32>,
+    /// Name of the cost table.
+    pub costs: String,
+    /// Defaults of the compiler.
+    pub defaults: Defaults,
+}
+
+/// Chips in a grid whose meshes join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChipGrid {
+    /// Chips along x.
+    pub columns: u32,
+    /// Chips along y.
+    pub rows: u32,
+}
+
+/// Defaults of the compiler for a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// Bits of a weight.
+    pub weight_bits: u8,
+    /// Seed of the placer.
+    pub seed: u64,
+}
+
+/// A target with its hardware model, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The target file.
+    pub file: TargetFile,
+    /// Its hardware model.
+    pub model: HardwareModel,
+}
+
+/// One hop between neighbouring routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Along y (otherwise along x).
+    pub vertical: bool,
+    /// Whether it leaves the chip.
+    pub crosses_chip: bool,
+    /// Router it leaves.
+    pub from: (u32, u32),
+    /// Router it enters.
+    pub to: (u32, u32),
+}
+
+impl Target {
+    /// Name of the target.
+    pub fn name(&self) -> &str {
+        &self.file.name
+    }
+
+    /// Number of chips.
+    pub fn chips(&self) -> u32 {
+        self.file.chips.columns * self.file.chips.rows
+    }
+
+    /// Cores of one chip.
+    pub fn cores_per_chip(&self) -> u32 {
+        let mesh = &self.model.mesh;
+        mesh.columns.0 * mesh.rows.0 * mesh.cores_per_router.0
+    }
+
+    /// All cores, the dead ones included.
+    pub fn cores(&self) -> u32 {
+        self.chips() * self.cores_per_chip()
+    }
+
+    /// Cores that may be used.
+    pub fn usable_cores(&self) -> u32 {
+        self.cores() - self.file.dead_cores.len() as u32
+    }
+
+    /// Whether the core may be used.
+    pub fn is_usable(&self, core: CoreId) -> bool {
+        core.0 < self.cores() && !self.file.dead_cores.contains(&core.0)
+    }
+
+    /// Number of the router of a core, over all chips.
+    pub fn router(&self, core: CoreId) -> u32 {
+        core.0 / self.model.mesh.cores_per_router.0
+    }
+
+    /// Position of the router of a core in the joint mesh of all chips: (x, y).
+    pub fn position(&self, core: CoreId) -> (u32, u32) {
+        let mesh = &self.model.mesh;
+        let (columns, rows) = (mesh.columns.0, mesh.rows.0);
+        let chip = core.0 / self.cores_per_chip();
+        let router = core.0 % self.cores_per_chip() / mesh.cores_per_router.0;
+        let (chip_x, chip_y) = (chip % self.file.chips.columns, chip / self.file.chips.columns);
+        (chip_x * columns + router % columns, chip_y * rows + router / columns)
+    }
+
+    /// Readable name of a core: `chip0.core17`.
+    pub fn core_name(&self, core: CoreId) -> String {
+        format!("chip{}.core{}", core.0 / self.cores_per_chip(), core.0 % self.cores_per_chip())
+    }
+
+    /// Routers along x and y, over all chips.
+    pub fn mesh_size(&self) -> (u32, u32) {
+        let mesh = &self.model.mesh;
+        (self.file.chips.columns * mesh.columns.0, self.file.chips.rows * mesh.rows.0)
+    }
+
+    /// The hops from one core to another: first along x, then along y (the model's `XFirst`).
+    pub fn path(&self, from: CoreId, to: CoreId) -> impl Iterator<Item = Hop> + use<> {
+        let (columns, rows) = (self.model.mesh.columns.0, self.model.mesh.rows.0);
+        let (mut at, end) = (self.position(from), self.position(to));
+        std::iter::from_fn(move || {
+            if at == end {
+                return None;
+            }
+            let start = at;
+            let vertical = at.0 == end.0;
+            let (moving, goal) = if vertical { (&mut at.1, end.1) } else { (&mut at.0, end.0) };
+            if *moving < goal {
+                *moving += 1;
+            } else {
+                *moving -= 1;
+            }
+            let crosses_chip = (start.0 / columns, start.1 / rows) != (at.0 / columns, at.1 / rows);
+            Some(Hop { vertical, crosses_chip, from: start, to: at })
+        })
+    }
+
+    /// Number of hops between two cores.
+    pub fn hops(&self, from: CoreId, to: CoreId) -> u32 {
+        let (a, b) = (self.position(from), self.position(to));
+        a.0.abs_diff(b.0) + a.1.abs_diff(b.1)
+    }
+}

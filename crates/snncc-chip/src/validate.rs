@@ -1,0 +1,257 @@
+//! Named checks of hardware models and targets. What passes here is trusted everywhere else.
+
+use crate::model::{Barrier, Basis, Cost, CostTable, HardwareModel, Limit, Sourced};
+use crate::profile::Overflow;
+use crate::target::{Target, TargetFile};
+use snncc_ids::{Diagnostic, Diagnostics, code};
+
+struct Checker<'a> {
+    model: &'a HardwareModel,
+    problems: Diagnostics,
+}
+
+impl Checker<'_> {
+    fn require(&mut self, holds: bool, item: &str, message: impl FnOnce() -> String) {
+        if !holds {
+            let message = format!("hardware model `{}`: {}", self.model.name, message());
+            self.problems.push(Diagnostic::error(code::HARDWARE_MODEL, message).at(item));
+        }
+    }
+
+    fn source(&mut self, key: &str, item: &str) {
+        let known = self.model.sources.contains_key(key);
+        self.require(known, item, || format!("the source `{key}` is not listed in `sources`"));
+    }
+
+    fn sourced<T>(&mut self, value: &Sourced<T>, item: &str, holds: impl FnOnce(&T) -> bool, rule: &str) {
+        self.source(&value.1, item);
+        self.require(holds(&value.0), item, || format!("`{item}` must be {rule}"));
+    }
+}
+
+/// Checks a hardware model.
+///
+/// # Errors
+/// `SNN0110`, one diagnostic for each thing wrong.
+pub fn validate(model: &HardwareModel) -> Result<(), Diagnostics> {
+    let mut checker = Checker { model, problems: Diagnostics::new() };
+    checker
+        .require(model.schema == 1, "schema", || format!("schema {} is not known; this version reads 1", model.schema));
+    check_mesh(&mut checker);
+    check_limits(&mut checker);
+    check_formats(&mut checker);
+    check_arithmetic(&mut checker);
+    checker.require(!model.costs.is_empty(), "costs", || "at least one cost table is needed".into());
+    for (name, table) in &model.costs {
+        check_costs(&mut checker, name, table);
+    }
+    checker.problems.into_result(()).map(|_| ())
+}
+
+fn check_mesh(checker: &mut Checker<'_>) {
+    let mesh = &checker.model.mesh;
+    let positive = |value: &u32| (1..=1 << 12).contains(value);
+    checker.sourced(&mesh.columns, "mesh/columns", positive, "from 1 to 4096");
+    checker.sourced(&mesh.rows, "mesh/rows", positive, "from 1 to 4096");
+    checker.sourced(&mesh.cores_per_router, "mesh/cores_per_router", positive, "from 1 to 4096");
+}
+
+fn check_limits(checker: &mut Checker<'_>) {
+    let limits = &checker.model.loihi().limits;
+    let positive = |limit: &Limit| *limit != Limit::AtMost(0);
+    for (item, limit) in [
+        ("limits/compartments", &limits.compartments),
+        ("limits/in_axons", &limits.in_axons),
+        ("limits/out_axons", &limits.out_axons),
+        ("limits/synapse_words", &limits.synapse_words),
+        ("limits/compartment_configs", &limits.compartment_configs),
+        ("limits/threshold_configs", &limits.threshold_configs),
+        ("limits/synapse_formats", &limits.synapse_formats),
+        ("limits/accumulator_slots", &limits.accumulator_slots),
+    ] {
+        checker.sourced(limit, item, positive, "above 0");
+    }
+}
+
+fn check_formats(checker: &mut Checker<'_>) {
+    let formats = &checker.model.loihi().formats;
+    checker.sourced(&formats.synapse_word_bits, "formats/synapse_word_bits", |bits| *bits == 64, "64");
+    checker.sourced(&formats.block_format_bits, "formats/block_format_bits", |bits| (1..=16).contains(bits), "1 to 16");
+    checker.sourced(&formats.block_count_bits, "formats/block_count_bits", |bits| (1..=16).contains(bits), "1 to 16");
+    checker.sourced(
+        &formats.weight_codes,
+        "formats/weight_codes",
+        |codes| !codes.is_empty() && codes.iter().all(|code| code.bits <= 32),
+        "a list of widths up to 32",
+    );
+    checker.sourced(
+        &formats.weight_magnitude_bits,
+        "formats/weight_magnitude_bits",
+        |bits| (1..=30).contains(bits),
+        "1 to 30",
+    );
+    checker.sourced(
+        &formats.weight_exponent,
+        "formats/weight_exponent",
+        |(low, high)| low <= high && *low >= -16 && *high <= 16,
+        "a range within −16 to 16",
+    );
+    checker.sourced(
+        &formats.index_bits,
+        "formats/index_bits",
+        |bits| !bits.is_empty() && bits.is_sorted() && bits.iter().all(|bits| *bits <= 32),
+        "an ascending list of widths up to 32",
+    );
+    checker.sourced(&formats.delay_bits, "formats/delay_bits", |bits| *bits <= 16, "at most 16");
+    checker.sourced(&formats.delay_slots_reserved, "formats/delay_slots_reserved", |slots| *slots >= 1, "1 or more");
+    let fraction_bits = checker.model.loihi().arithmetic.decay_fraction_bits;
+    checker.sourced(
+        &formats.decay_max,
+        "formats/decay_max",
+        |max| (1..=1 << fraction_bits).contains(max),
+        "1 to 2^decay_fraction_bits",
+    );
+    checker.sourced(
+        &formats.threshold_mantissa_max,
+        "formats/threshold_mantissa_max",
+        |max| (1..1 << 40).contains(max),
+        "above 0",
+    );
+    checker.sourced(
+        &formats.bias_mantissa,
+        "formats/bias_mantissa",
+        |(low, high)| *low <= 0 && *high >= 0,
+        "a range with 0",
+    );
+    checker.sourced(
+        &formats.bias_exponent,
+        "formats/bias_exponent",
+        |(low, high)| low <= high && *low >= -16 && *high <= 16,
+        "a range within −16 to 16",
+    );
+    checker.sourced(&formats.refractory_max, "formats/refractory_max", |max| (1..1 << 16).contains(max), "1 or more");
+    checker.sourced(&formats.v_min_exponent_max, "formats/v_min_exponent_max", |max| *max <= 62, "at most 62");
+    checker.sourced(&formats.v_max_exponent_max, "formats/v_max_exponent_max", |max| *max <= 24, "at most 24");
+    checker.source(&formats.clip_required.1, "formats/clip_required");
+    checker.sourced(&formats.state_bits, "formats/state_bits", |bits| (8..=62).contains(bits), "8 to 62");
+    checker.sourced(&formats.payload_max, "formats/payload_max", |max| *max >= 1, "1 or more");
+}
+
+fn check_arithmetic(checker: &mut Checker<'_>) {
+    let arithmetic = &checker.model.loihi().arithmetic;
+    let bits = arithmetic.decay_fraction_bits;
+    checker.require((1..=16).contains(&bits), "arithmetic/decay_fraction_bits", || "must be 1 to 16".into());
+    for (item, shift) in [
+        ("arithmetic/weight_shift", arithmetic.weight_shift),
+        ("arithmetic/threshold_shift", arithmetic.threshold_shift),
+    ] {
+        checker.require(shift <= 16, item, || format!("`{item}` must be at most 16"));
+    }
+    for (item, overflow) in [
+        ("arithmetic/input_overflow", arithmetic.input_overflow),
+        ("arithmetic/current_overflow", arithmetic.current_overflow),
+        ("arithmetic/biased_current_overflow", arithmetic.biased_current_overflow),
+    ] {
+        let within = match overflow {
+            Overflow::Unbounded => true,
+            Overflow::Wrap(bits) | Overflow::WrapOnce(bits) => (8..=40).contains(&bits),
+        };
+        checker.require(within, item, || format!("`{item}` must have 8 to 40 bits"));
+    }
+}
+
+fn check_costs(checker: &mut Checker<'_>, name: &str, table: &CostTable) {
+    let events: [(&str, &Cost); 11] = [
+        ("soma_access", &table.soma_access),
+        ("soma_update", &table.soma_update),
+        ("spike_out", &table.spike_out),
+        ("axon_out", &table.axon_out),
+        ("axon_in", &table.axon_in),
+        ("synapse_dense", &table.synapse_dense),
+        ("synapse_sparse", &table.synapse_sparse),
+        ("synapse_shared", &table.synapse_shared),
+        ("hop_east_west", &table.hop_east_west),
+        ("hop_north_south", &table.hop_north_south),
+        ("chip_crossing", &table.chip_crossing),
+    ];
+    // A second in picoseconds, a millijoule in femtojoules: larger event costs are mistakes of unit, and would overflow sums.
+    let ceiling = 10_u64.pow(12);
+    for (event, cost) in events {
+        let item = format!("costs/{name}/{event}");
+        checker.source(&cost.source, &item);
+        let sane = cost.energy_fj <= ceiling && cost.time_ps <= ceiling;
+        checker.require(sane, &item, || format!("`{item}` exceeds 1 s or 1 mJ for one event: a mistake of unit?"));
+    }
+    let item = format!("costs/{name}/barrier");
+    match &table.barrier {
+        Barrier::Table { entries, source, .. } => {
+            checker.source(source, &item);
+            let ascending = !entries.is_empty() && entries.windows(2).all(|pair| pair[0].0 < pair[1].0);
+            checker.require(ascending, &item, || format!("`{item}` must be a list with ascending router counts"));
+        }
+        Barrier::Linear { from, to, source, .. } => {
+            checker.source(source, &item);
+            let rising = from.0 < to.0 && from.1 <= to.1;
+            checker.require(rising, &item, || format!("`{item}` must rise from its first to its second point"));
+        }
+    }
+    if let Some(power) = &table.static_power {
+        checker.source(&power.source, &format!("costs/{name}/static_power"));
+    }
+    debug_assert!(Basis::Exact < Basis::Assumed);
+}
+
+impl Target {
+    /// Joins a target file with its hardware model.
+    ///
+    /// # Errors
+    /// `SNN0110`, one diagnostic for each thing wrong.
+    pub fn new(file: TargetFile, model: HardwareModel) -> Result<Self, Diagnostics> {
+        let mut problems = Diagnostics::new();
+        let mut require = |holds: bool, item: &str, message: String| {
+            if !holds {
+                let message = format!("target `{}`: {message}", file.name);
+                problems.push(Diagnostic::error(code::HARDWARE_MODEL, message).at(item));
+            }
+        };
+        require(file.schema == 1, "schema", format!("schema {} is not known; this version reads 1", file.schema));
+        let grid = file.chips;
+        require(
+            (1..=256).contains(&grid.columns) && (1..=256).contains(&grid.rows),
+            "chips",
+            "the chip grid must have 1 to 256 columns and rows".into(),
+        );
+        require(
+            model.costs.contains_key(&file.costs),
+            "costs",
+            format!(
+                "hardware model `{}` has no cost table `{}`; it has {}",
+                model.name,
+                file.costs,
+                model.costs.keys().cloned().collect::<Vec<_>>().join(", ")
+            ),
+        );
+        let codes = &model.loihi().formats.weight_codes.0;
+        require(
+            codes.iter().any(|code| code.bits == file.defaults.weight_bits),
+            "defaults/weight_bits",
+            format!("the hardware model has no weights of {} bits", file.defaults.weight_bits),
+        );
+        let mesh = &model.mesh;
+        let cores = [grid.columns, grid.rows, mesh.columns.0, mesh.rows.0, mesh.cores_per_router.0]
+            .iter()
+            .try_fold(1_u32, |product, factor| product.checked_mul(*factor));
+        require(cores.is_some_and(|cores| cores <= 1 << 24), "chips", "the target has more than 2^24 cores".into());
+        for core in &file.dead_cores {
+            require(cores.is_none_or(|cores| *core < cores), "dead_cores", format!("there is no core {core}"));
+        }
+        let unique = file.dead_cores.windows(2).all(|pair| pair[0] < pair[1]);
+        require(unique, "dead_cores", "dead cores must be listed in ascending order, each once".into());
+        problems.into_result(()).map(|_| Self { file, model })
+    }
+
+    /// The cost table in use.
+    pub fn costs(&self) -> &CostTable {
+        &self.model.costs[&self.file.costs]
+    }
+}
