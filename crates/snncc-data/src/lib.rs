@@ -2,6 +2,12 @@
 //!
 //! **Invariant:** values in, values out; files are read by `snncc-formats` and the command.
 
+mod coding;
+mod random;
+mod samples;
 mod stimulus;
 
-pub use stimulus::{HostBias, PortStimulus, SpikeTrain, Stimulus};
+pub use coding::{Coding, Encoded, encode};
+pub use random::{Purpose, RandomStream};
+pub use samples::{SampleValues, Samples};
+pub use stimulus::{HostBias, PortStimulus, SpikeFault, SpikeTrain, Stimulus};
