@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Readers and writers of network and tensor files: RON, NIR, npy, npz, safetensors and IDX.
+//!
+//! **Invariant:** bytes and text in, values and diagnostics out. Nothing here opens a file, and no input panics.
+
+pub mod tensor_files;
