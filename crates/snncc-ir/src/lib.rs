@@ -3,10 +3,13 @@
 //!
 //! **Invariant:** nothing here knows a chip, reads a file or prints.
 
+pub mod checks;
+pub mod cycles;
 pub mod graph;
 pub mod ir;
 pub mod network;
 pub mod quantized;
+pub mod shapes;
 mod tensor;
 
 pub use graph::{
