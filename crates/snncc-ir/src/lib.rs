@@ -8,6 +8,7 @@ pub mod cycles;
 pub mod graph;
 pub mod ir;
 pub mod network;
+pub mod print;
 pub mod quantized;
 pub mod shapes;
 mod tensor;
