@@ -1,1 +1,3 @@
-//! Harness.
+//! What the suites share: networks, vectors, and the road from a network to an image.
+
+pub mod recurrent;
