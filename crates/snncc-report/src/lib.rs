@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Report data and its views.
+//!
+//! The command fills a [`ReportData`] from the compile summary, the image, runs and verifications; `report.json` is that
+//! value. **Invariant:** the views read nothing else, so that any report can be shown again from its file.
+
+mod data;
+mod figure;
+mod table;
+pub mod views;
+
+pub use data::{
+    CoreRow, DiagnosticRow, LayerRow, LinkRow, LossRow, NetworkInfo, PlacementRow, QuantizationRow, ReportData,
+    ResourceUse, RunSection, SCHEMA_VERSION, Status, TargetInfo, Totals, VerificationSection,
+};
+pub use figure::{Basis, Figure, Value, number_text};
+pub use table::Table;
