@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Slow, plain interpreters: the network in floats, and the quantized IR in integers.
+//!
+//! **Invariant:** they share no update rule with the compiler or the emulator, so that agreement means something.
+
+pub mod float;
+pub mod integer;
+
+pub use integer::{AddedBias, IntegerInput, IntegerNetwork, IntegerRecord, IntegerTrace, Overflows, StateTrace};
