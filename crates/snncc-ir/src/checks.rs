@@ -21,11 +21,11 @@ const DELAY_TOLERANCE_STEPS: f64 = 0.01;
 /// # Errors
 /// SNN0204 if a node has a time constant or a delay in seconds and there is no time step; SNN0203 if the step is not a
 /// positive number.
-pub fn time_step(network: &Network, given: Option<f64>) -> Result<Option<f64>, Diagnostic> {
+pub fn time_step(network: &Network, given: Option<f64>) -> Result<Option<f64>, Diagnostics> {
     match given.or(network.dt_s) {
         Some(dt) if dt.is_finite() && dt > 0.0 => Ok(Some(dt)),
         Some(dt) => {
-            Err(Diagnostic::error(code::BAD_PARAMETER, format!("a time step of {dt} s means nothing")).at("dt"))
+            Err(Diagnostic::error(code::BAD_PARAMETER, format!("a time step of {dt} s means nothing")).at("dt").into())
         }
         None => match network.nodes.iter_with_ids().find(|(_, node)| needs_time_step(&node.node)) {
             None => Ok(None),
@@ -35,7 +35,8 @@ pub fn time_step(network: &Network, given: Option<f64>) -> Result<Option<f64>, D
                 Err(Diagnostic::error(code::DT_REQUIRED, what)
                     .at(network.item(id))
                     .note(format!("{needs} node(s) need one; nothing here tells it"))
-                    .help("`--dt SECONDS`, with the time step the network was trained with"))
+                    .help("`--dt SECONDS`, with the time step the network was trained with")
+                    .into())
             }
         },
     }
@@ -199,10 +200,10 @@ mod tests {
 
     #[test]
     fn a_time_step_is_asked_for_only_where_needed() {
-        assert_eq!(time_step(&lif(1.0), None).unwrap_err().code, code::DT_REQUIRED);
+        assert_eq!(time_step(&lif(1.0), None).unwrap_err().0[0].code, code::DT_REQUIRED);
         assert_eq!(time_step(&lif(1.0), Some(0.5)).unwrap(), Some(0.5));
         assert_eq!(time_step(&Network::default(), None).unwrap(), None);
-        assert_eq!(time_step(&lif(1.0), Some(0.0)).unwrap_err().code, code::BAD_PARAMETER);
+        assert_eq!(time_step(&lif(1.0), Some(0.0)).unwrap_err().0[0].code, code::BAD_PARAMETER);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! **Invariant:** the target of a back edge stands before its source (or is its source) in [`Cycles::order`].
 
 use crate::network::{Network, Node};
-use snncc_ids::NodeId;
+use snncc_ids::{Diagnostic, NodeId, code};
 
 /// Back edges and evaluation order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,17 @@ pub fn find(network: &Network) -> Cycles {
 /// given. Such a loop has no meaning on a chip.
 pub fn loops_without_neurons(network: &Network) -> Vec<Vec<NodeId>> {
     walk(network, |node| !node.is_population(), 16).loops
+}
+
+/// The diagnostic for a loop without neurons.
+pub fn loop_diagnostic(network: &Network, path: &[NodeId]) -> Diagnostic {
+    let mut names: Vec<&str> = path.iter().take(8).map(|id| network.nodes[*id].name.as_str()).collect();
+    if path.len() > names.len() {
+        names.push("…");
+    }
+    names.push(names[0]);
+    let message = format!("the loop {} passes no neurons", names.join(" -> "));
+    Diagnostic::error(code::NO_NEURONS, message).at(network.item(path[0]))
 }
 
 struct Walk {

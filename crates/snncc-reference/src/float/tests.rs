@@ -1,0 +1,298 @@
+//! Hand-computed runs, and convolutions against a plain sum.
+
+use super::*;
+use snncc_data::{HostBias, SpikeTrain};
+use snncc_ir::network::*;
+use snncc_ir::{Param, Tensor};
+
+fn network(nodes: Vec<(&str, Node)>, edges: &[(&str, &str)]) -> Network {
+    let nodes = nodes.into_iter().map(|(name, node)| NetworkNode { name: name.into(), node }).collect();
+    let mut network = Network { nodes, dt_s: Some(1.0), ..Network::default() };
+    network.edges = edges
+        .iter()
+        .map(|(s, t)| Edge { source: network.find(s).unwrap(), target: network.find(t).unwrap() })
+        .collect();
+    network
+}
+
+fn input(shape: &[usize]) -> Node {
+    Node::Input { shape: shape.to_vec() }
+}
+
+fn output(shape: &[usize]) -> Node {
+    Node::Output { shape: shape.to_vec() }
+}
+
+fn affine(shape: [usize; 2], weight: &[f64], bias: &[f64]) -> Affine {
+    let bias = (!bias.is_empty()).then(|| Tensor::vector(bias.to_vec()));
+    Affine { weight: Matrix::Dense(Tensor::new(shape.to_vec(), weight.to_vec())), bias, delay: SynapseDelay::None }
+}
+
+fn neuron(model: NeuronModel, change: impl FnOnce(&mut Neuron)) -> Node {
+    let mut neuron = Neuron::new(model);
+    change(&mut neuron);
+    Node::Neuron(neuron)
+}
+
+/// A stimulus of port `i`: the neurons that spike, step by step.
+fn stimulus(neurons: u32, steps: &[&[u32]]) -> Stimulus {
+    let mut spikes = SpikeTrain::new(neurons);
+    steps.iter().for_each(|step| spikes.push_step(step.iter().copied()));
+    Stimulus { ports: vec![PortStimulus { port: "i".into(), spikes }], host_biases: vec![] }
+}
+
+fn run(network: &Network, stimulus: &Stimulus, steps: u32) -> FloatTrace {
+    let names = network.nodes.iter().map(|node| node.name.clone()).collect();
+    let record = Record { spikes: true, outputs: true, states_of: names };
+    FloatNetwork::new(network, &FloatOptions::default()).unwrap().run(&stimulus.into(), steps, &record).unwrap()
+}
+
+fn voltages(trace: &FloatTrace, name: &str) -> Vec<f64> {
+    trace.population(name).unwrap().states.as_ref().unwrap().v.clone()
+}
+
+fn spike_steps(trace: &FloatTrace, name: &str) -> Vec<u32> {
+    let train = trace.population(name).unwrap().spikes.as_ref().unwrap();
+    (1..=train.steps()).filter(|t| !train.at(*t).is_empty()).collect()
+}
+
+#[test]
+fn leaky_neuron_by_hand() {
+    // a = 1/4: v += (v_leak − v + 2 x) / 4; threshold strict.
+    let lif = neuron(NeuronModel::Lif, |n| {
+        n.tau_mem_s = Param::Uniform(4.0);
+        n.r = Param::Uniform(2.0);
+        n.v_leak = Param::Uniform(1.0);
+        n.v_threshold = Param::Uniform(0.75);
+        n.v_reset = Param::Uniform(-1.0);
+    });
+    let net = network(vec![("i", input(&[1])), ("n", lif)], &[("i", "n")]);
+    let trace = run(&net, &stimulus(1, &[&[0], &[], &[0]]), 4);
+    // 0 + (1 + 2)/4 = 0.75 (no spike); 0.75 + 0.25/4 = 0.8125 > 0.75 → −1; −1 + (1 + 1 + 2)/4 = 0; 0 + 1/4 = 0.25
+    assert_eq!(voltages(&trace, "n"), [0.75, -1.0, 0.0, 0.25]);
+    assert_eq!(spike_steps(&trace, "n"), [2]);
+}
+
+#[test]
+fn filtered_neuron_uses_the_new_current() {
+    let cuba = neuron(NeuronModel::CubaLi, |n| {
+        n.tau_mem_s = Param::Uniform(2.0);
+        n.tau_syn_s = Param::Uniform(4.0);
+        n.w_in = Param::Uniform(8.0);
+        n.i_initial = Param::Uniform(4.0);
+    });
+    let net = network(vec![("i", input(&[1])), ("n", cuba), ("o", output(&[1]))], &[("i", "n"), ("n", "o")]);
+    let trace = run(&net, &stimulus(1, &[&[0]]), 2);
+    // i: 4 + (8 − 4)/4 = 5, then 3.75; v: 2.5, then 2.5 + (3.75 − 2.5)/2 = 3.125
+    assert_eq!(trace.population("n").unwrap().states.as_ref().unwrap().i, [5.0, 3.75]);
+    assert_eq!(trace.output("o").unwrap().values.as_ref().unwrap(), &[2.5, 3.125]);
+    assert_eq!(trace.output("o").unwrap().last, [3.125]);
+    assert!(!trace.output("o").unwrap().spiking);
+}
+
+#[test]
+fn resets_differ_as_their_formulas_do() {
+    let with = |reset| {
+        let node = neuron(NeuronModel::If, |n| n.reset = reset);
+        let net = network(
+            vec![("i", input(&[1])), ("w", Node::Affine(affine([1, 1], &[2.5], &[]))), ("n", node)],
+            &[("i", "w"), ("w", "n")],
+        );
+        let trace = run(&net, &stimulus(1, &[&[0], &[], &[]]), 3);
+        (voltages(&trace, "n"), spike_steps(&trace, "n"))
+    };
+    assert_eq!(with(Reset::ToValue), (vec![0.0, 0.0, 0.0], vec![1]));
+    assert_eq!(with(Reset::BySubtraction), (vec![1.5, 0.5, 0.5], vec![1, 2]));
+    // Step 2: pre, v = 1.5 − 1 = 0.5, no spike, v = 0.5 + 1 = 1.5; step 3 again.
+    assert_eq!(with(Reset::SnntorchSubtract), (vec![1.5, 1.5, 1.5], vec![1]));
+}
+
+#[test]
+fn refractory_neuron_rests_and_its_current_goes_on() {
+    let node = neuron(NeuronModel::If, |n| n.refractory_steps = Param::Uniform(3));
+    let net = network(vec![("i", input(&[1])), ("n", node)], &[("i", "n")]);
+    let trace = run(&net, &stimulus(1, &[[0].as_slice(); 9]), 9);
+    // v: 1, 2 → spike; rest, rest; 1, 2 → spike; rest, rest; 1
+    assert_eq!(spike_steps(&trace, "n"), [2, 6]);
+    assert_eq!(voltages(&trace, "n"), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn comparison_and_lower_bound() {
+    let node = neuron(NeuronModel::If, |n| {
+        n.comparison = Comparison::GreaterOrEqual;
+        n.v_min = Some(-0.5);
+        n.v_threshold = Param::Uniform(0.5);
+    });
+    let net = network(
+        vec![("i", input(&[2])), ("w", Node::Affine(affine([1, 2], &[-3.0, 1.0], &[]))), ("n", node)],
+        &[("i", "w"), ("w", "n")],
+    );
+    let trace = run(&net, &stimulus(2, &[&[0], &[1]]), 2);
+    assert_eq!(voltages(&trace, "n"), [-0.5, 0.0]);
+    assert_eq!(spike_steps(&trace, "n"), [2]);
+}
+
+#[test]
+fn a_back_edge_takes_one_step_and_its_bias_acts_from_the_first() {
+    let weights = Node::Affine(affine([1, 1], &[1.0], &[0.25]));
+    let node = neuron(NeuronModel::If, |_| {});
+    let net = network(
+        vec![("i", input(&[1])), ("n", node), ("w", weights), ("m", neuron(NeuronModel::If, |_| {}))],
+        &[("w", "n"), ("i", "n"), ("n", "w"), ("n", "m")],
+    );
+    let trace = run(&net, &stimulus(1, &[&[0]]), 3);
+    // Step 1: 1 + 0.25 > 1, spike; step 2: recurrent spike and bias: 1.25, spike; and so on.
+    assert_eq!(spike_steps(&trace, "n"), [1, 2, 3]);
+    // Forward, spikes pass in the same step: 1 (not above 1), 2 (spike), 1.
+    assert_eq!(spike_steps(&trace, "m"), [2]);
+}
+
+#[test]
+fn delays_of_nodes_and_synapses() {
+    let mut per_synapse = affine([1, 2], &[1.0, 10.0], &[100.0]);
+    per_synapse.delay = SynapseDelay::PerSynapse(vec![2, 0]);
+    let mut uniform = affine([1, 2], &[1.0, 10.0], &[100.0]);
+    uniform.delay = SynapseDelay::Uniform(1);
+    let delay = Node::Delay { delay: DelayTime::Seconds(Param::PerNeuron(vec![0.0, 2.0])), shape: None };
+    let net = network(
+        vec![
+            ("i", input(&[2])),
+            ("p", Node::Affine(per_synapse)),
+            ("u", Node::Affine(uniform)),
+            ("d", delay),
+            ("op", output(&[1])),
+            ("ou", output(&[1])),
+            ("od", output(&[2])),
+        ],
+        &[("i", "p"), ("i", "u"), ("i", "d"), ("p", "op"), ("u", "ou"), ("d", "od")],
+    );
+    let trace = run(&net, &stimulus(2, &[&[0, 1], &[0]]), 4);
+    let values = |name: &str| trace.output(name).unwrap().values.clone().unwrap();
+    assert_eq!(values("op"), [110.0, 100.0, 101.0, 101.0]);
+    assert_eq!(values("ou"), [100.0, 111.0, 101.0, 100.0]);
+    assert_eq!(values("od"), [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn a_delay_behind_a_bias_holds_the_bias_before_the_start() {
+    let mut second = affine([1, 1], &[2.0], &[]);
+    second.delay = SynapseDelay::PerSynapse(vec![2]);
+    let net = network(
+        vec![
+            ("i", input(&[1])),
+            ("a", Node::Affine(affine([1, 1], &[1.0], &[3.0]))),
+            ("d", Node::Delay { delay: DelayTime::Steps(Param::Uniform(1)), shape: None }),
+            ("b", Node::Affine(second)),
+            ("o", output(&[1])),
+        ],
+        &[("i", "a"), ("a", "d"), ("d", "b"), ("b", "o")],
+    );
+    let trace = run(&net, &stimulus(1, &[&[0]]), 5);
+    assert_eq!(trace.output("o").unwrap().values.as_ref().unwrap(), &[6.0, 6.0, 6.0, 8.0, 6.0]);
+}
+
+#[test]
+fn convolution_equals_the_plain_sum() {
+    // 2 groups, kernel 2×3, stride (2, 1), padding (1, 2), dilation (1, 2), over 4×5×6.
+    let (channels_out, per_group, kernel) = (6, 2, [2, 3]);
+    let weight: Vec<f64> = (0..channels_out * per_group * 6).map(|at| ((at * 7) % 11) as f64 - 5.0).collect();
+    let bias: Vec<f64> = (0..channels_out).map(|at| at as f64 * 0.5).collect();
+    let convolution = Convolution {
+        dimensions: 2,
+        weight: Tensor::new(vec![channels_out, per_group, 2, 3], weight.clone()),
+        bias: Some(Tensor::vector(bias.clone())),
+        stride: vec![2, 1],
+        padding: Padding::Explicit(vec![1, 2]),
+        dilation: vec![1, 2],
+        groups: 2,
+        input_shape: Some(vec![5, 6]),
+        delay: 0,
+    };
+    let net = network(
+        vec![("i", input(&[4, 5, 6])), ("c", Node::Convolution(convolution)), ("o", output(&[6, 3, 6]))],
+        &[("i", "c"), ("c", "o")],
+    );
+    let active: Vec<u32> = (0..120).filter(|at| at % 7 < 3).collect();
+    let trace = run(&net, &stimulus(120, &[&active]), 1);
+    let at = |channel: usize, y: i64, x: i64| -> f64 {
+        if !(0..5).contains(&y) || !(0..6).contains(&x) {
+            return 0.0;
+        }
+        f64::from(u8::from(active.contains(&((channel * 30) as u32 + (y * 6 + x) as u32))))
+    };
+    let mut expected = Vec::new();
+    for o in 0..channels_out {
+        for y in 0..3_i64 {
+            for x in 0..6_i64 {
+                let mut sum = bias[o];
+                for c in 0..per_group {
+                    for ky in 0..kernel[0] {
+                        for kx in 0..kernel[1] {
+                            sum += weight[((o * per_group + c) * 2 + ky) * 3 + kx]
+                                * at(o / 3 * per_group + c, y * 2 + ky as i64 - 1, x + 2 * kx as i64 - 2);
+                        }
+                    }
+                }
+                expected.push(sum);
+            }
+        }
+    }
+    assert_eq!(trace.output("o").unwrap().values.as_ref().unwrap(), &expected);
+}
+
+#[test]
+fn pools_threshold_scale_and_constant_input() {
+    let pool = |kind| Node::Pool(Pool { kind, kernel: [2, 2], stride: [2, 2], padding: [1, 0] });
+    let threshold = Threshold { shape: None, threshold: Param::Uniform(0.5), comparison: Comparison::Greater };
+    let net = network(
+        vec![
+            ("i", input(&[1, 2, 2])),
+            ("sum", pool(PoolKind::Sum)),
+            ("mean", pool(PoolKind::Average)),
+            ("t", Node::Threshold(threshold)),
+            ("s", Node::Scale { scale: Tensor::vector(vec![2.0]) }),
+            ("os", output(&[1, 2, 1])),
+            ("ot", output(&[2])),
+        ],
+        &[("i", "sum"), ("i", "mean"), ("sum", "s"), ("s", "os"), ("mean", "t"), ("t", "ot")],
+    );
+    let stimulus = stimulus(4, &[&[], &[2]]);
+    let input = FloatInput { spikes: &stimulus, analog: vec![("i".into(), vec![0.5, 1.0, 0.75, 0.5])] };
+    let record = Record { spikes: true, outputs: true, states_of: vec![] };
+    let network = FloatNetwork::new(&net, &FloatOptions::default()).unwrap();
+    let trace = network.run(&input, 2, &record).unwrap();
+    assert_eq!(trace.output("os").unwrap().values.as_ref().unwrap(), &[3.0, 2.5, 3.0, 4.5]);
+    // Means: 0.375 and 0.3125, then 0.375 and 0.5625.
+    assert_eq!(trace.population("t").unwrap().spikes.as_ref().unwrap().indices, [1]);
+    assert_eq!(trace.output("ot").unwrap().sum, [0.0, 1.0]);
+    assert_eq!(trace.output("ot").unwrap().class(), 1);
+}
+
+#[test]
+fn host_bias_and_mismatched_stimuli() {
+    let net = network(vec![("i", input(&[1])), ("hidden", neuron(NeuronModel::If, |_| {}))], &[("i", "hidden")]);
+    let network = FloatNetwork::new(&net, &FloatOptions::default()).unwrap();
+    let mut stimulus = stimulus(1, &[]);
+    let bias = |population: &str, current| HostBias { population: population.into(), current };
+    stimulus.host_biases = vec![bias("hidden", vec![0.75])];
+    let record = Record { spikes: true, ..Record::default() };
+    let trace = network.run(&(&stimulus).into(), 4, &record).unwrap();
+    assert_eq!(spike_steps(&trace, "hidden"), [2, 4]);
+    stimulus.host_biases = vec![bias("hiden", vec![0.75]), bias("hidden", vec![])];
+    stimulus.ports[0].spikes = SpikeTrain::new(3);
+    let problems = network.run(&(&stimulus).into(), 4, &record).unwrap_err();
+    assert_eq!(problems.0.len(), 3);
+    assert!(problems.0.iter().all(|problem| problem.code == code::STIMULUS_MISMATCH));
+    assert_eq!(problems.0[1].help, ["did you mean `hidden`?"]);
+}
+
+#[test]
+fn loops_without_neurons_and_chip_integers_are_refused() {
+    let identity = || Node::Affine(affine([1, 1], &[1.0], &[]));
+    let net =
+        network(vec![("i", input(&[1])), ("a", identity()), ("b", identity())], &[("i", "a"), ("a", "b"), ("b", "a")]);
+    let problems = FloatNetwork::new(&net, &FloatOptions::default()).unwrap_err();
+    assert_eq!(problems.0[0].code, code::NO_NEURONS);
+    assert!(problems.0[0].message.contains("a -> b -> a"));
+}
