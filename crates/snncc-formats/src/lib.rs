@@ -2,4 +2,5 @@
 //!
 //! **Invariant:** bytes and text in, values and diagnostics out. Nothing here opens a file, and no input panics.
 
+pub mod nir;
 pub mod tensor_files;
