@@ -1,3 +1,4 @@
 //! What the suites share: networks, vectors, and the road from a network to an image.
 
+pub mod golden;
 pub mod recurrent;
