@@ -3,4 +3,5 @@
 //! **Invariant:** bytes and text in, values and diagnostics out. Nothing here opens a file, and no input panics.
 
 pub mod nir;
+pub mod ron_network;
 pub mod tensor_files;

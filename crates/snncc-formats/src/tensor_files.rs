@@ -14,7 +14,7 @@ use snncc_ir::Tensor;
 use std::borrow::Cow;
 use std::io::{Cursor, Read, Write};
 
-/// The limit on one decoded array that the network reader uses: 4 GiB.
+/// The limit that the network reader sets to the arrays it decodes for one network, together: 4 GiB.
 pub const ARRAY_LIMIT_BYTES: u64 = 4 << 30;
 
 /// A tensor in the element type of its file, row-major.
