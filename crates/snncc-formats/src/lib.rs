@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** bytes and text in, values and diagnostics out. Nothing here opens a file, and no input panics.
 
+pub mod data_files;
 pub mod nir;
 pub mod ron_network;
 pub mod tensor_files;
