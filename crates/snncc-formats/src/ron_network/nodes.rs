@@ -85,7 +85,7 @@ pub(super) fn node(cx: &mut Context, value: &Value, item: &str, defaults: Defaul
             let fields = fields(&["start_dim", "end_dim"])?;
             let start_dim = cx.optional(&fields, "start_dim", Context::scalar::<i64>).unwrap_or(0);
             let end_dim = cx.optional(&fields, "end_dim", Context::scalar::<i64>).unwrap_or(-1);
-            if start_dim.signum() == end_dim.signum() && start_dim > end_dim {
+            if (start_dim < 0) == (end_dim < 0) && start_dim > end_dim {
                 let message = format!("`start_dim` {start_dim} comes after `end_dim` {end_dim}");
                 cx.error(code::BAD_PARAMETER, &fields.path("start_dim"), fields.span("start_dim"), message);
             }

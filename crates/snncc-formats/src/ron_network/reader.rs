@@ -127,6 +127,23 @@ impl Names<'_> {
         diagnostic.help.extend(near.map(|near| format!("did you mean `{near}`?")));
         None
     }
+
+    /// The group of neurons that `value` names, which is what can be mapped.
+    fn population(&self, cx: &mut Context, value: &Value, item: &str) -> Option<NodeId> {
+        let id = self.resolve(cx, value, item)?;
+        let NetworkNode { name, node } = &self.nodes[id];
+        let is_mapped = match node {
+            Node::Neuron(_) | Node::Compartments(_) | Node::Threshold(_) => true,
+            // What a node with problems left behind.
+            Node::Input { shape } => shape.is_empty(),
+            _ => false,
+        };
+        if !is_mapped && !cx.is_full() {
+            let message = format!("`{name}` is not a group of neurons");
+            cx.error(code::ILLEGAL_PIN, item, value.anchor(), message);
+        }
+        is_mapped.then_some(id)
+    }
 }
 
 fn edges_of(cx: &mut Context, value: &Value, names: &Names) -> Option<Vec<Edge>> {
@@ -174,7 +191,7 @@ fn mapping_of(cx: &mut Context, value: &Value, names: &Names) -> Option<MappingR
     for (index, value) in list(cx, fields.get("exclusive"), "mapping/exclusive").iter().enumerate() {
         let item = format!("mapping/exclusive/{index}");
         cx.spans.insert(item.as_str(), value.anchor());
-        let id = names.resolve(cx, value, &item);
+        let id = names.population(cx, value, &item);
         mapping.exclusive.extend(id.map(|id| names.nodes[id].name.clone()));
     }
     if let Some(value) = fields.get("split") {
@@ -190,7 +207,7 @@ fn list<'v>(cx: &mut Context, value: Option<&'v Value<'v>>, item: &str) -> &'v [
 
 fn pin(cx: &mut Context, value: &Value, item: &str, names: &Names) -> Option<Pin> {
     let fields = cx.fields(value, item, "a pin", &["population", "neurons", "core"])?;
-    let id = cx.required(&fields, "population", |cx, value, item| names.resolve(cx, value, item));
+    let id = cx.required(&fields, "population", |cx, value, item| names.population(cx, value, item));
     let core = cx.required(&fields, "core", Context::scalar::<u32>);
     let neurons = cx.optional(&fields, "neurons", |cx, value, item| {
         let Some([first, count]) = sequence(value) else {
@@ -235,7 +252,7 @@ fn split(cx: &mut Context, value: &Value, names: &Names) -> Vec<(String, u32)> {
         if cx.is_full() {
             break;
         }
-        let id = names.resolve(cx, key, "mapping/split");
+        let id = names.population(cx, key, "mapping/split");
         let cores = cx.scalar::<u32>(value, "mapping/split");
         let (Some(id), Some(cores)) = (id, cores) else { continue };
         let name = &names.nodes[id].name;

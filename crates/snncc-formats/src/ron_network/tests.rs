@@ -390,14 +390,16 @@ fn repeated_items_are_refused() {
 
 #[test]
 fn mapping_is_checked() {
-    let text = "(schema: 1, nodes: {\"a\": I(shape: 4)}, edges: [], mapping: (
-        pins: [(population: \"b\", core: 1), (population: \"a\", neurons: (2, 3), core: 1)],
-        exclusive: [\"c\"], split: {\"a\": 0, \"a\": 2}))";
+    let text = "(schema: 1, nodes: {\"a\": I(shape: 4), \"w\": Linear(weight: [[1]])}, edges: [], mapping: (
+        reserved_cores: [-1], pins: [(population: \"b\", core: 1), (population: \"a\", neurons: (2, 3), core: 1)],
+        exclusive: [\"c\", \"w\"], split: {\"a\": 0, \"a\": 2}))";
     let found: Vec<String> = problems(text).into_iter().map(|(message, _)| message).collect();
     let expected = [
         "SNN0201 mapping/pins/0/population: there is no node `b` [did you mean `a`?]",
         "SNN0403 mapping/pins/1/neurons: neurons 2 .. 5 are not a range of `a`, which has 4",
+        "SNN0104 mapping/reserved_cores/0: -1 is not an integer from 0 to 4294967295",
         "SNN0201 mapping/exclusive/0: there is no node `c` [did you mean `a`?]",
+        "SNN0403 mapping/exclusive/1: `w` is not a group of neurons",
         "SNN0203 mapping/split/a: `a` cannot be split over 0 cores",
         "SNN0208 mapping/split/a: `split` has the population `a` twice",
     ];

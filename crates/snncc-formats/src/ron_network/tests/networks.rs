@@ -217,7 +217,12 @@ pub(super) fn network() -> impl Strategy<Value = Network> {
         edges.prop_map(move |edges| {
             let nodes: IdVec<NodeId, NetworkNode> =
                 nodes.iter().map(|(name, node)| NetworkNode { name: name.clone(), node: node.clone() }).collect();
-            let name = nodes[NodeId(0)].name.clone();
+            // Only groups of neurons are mapped.
+            let mapped = nodes
+                .iter()
+                .find(|node| matches!(node.node, Node::Neuron(_) | Node::Compartments(_) | Node::Threshold(_)));
+            let has_mapping = has_mapping && mapped.is_some();
+            let name = mapped.map_or(String::new(), |node| node.name.clone());
             let mapping = MappingRequest {
                 pins: vec![
                     Pin { population: name.clone(), neurons: None, core: 7 },
