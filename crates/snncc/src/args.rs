@@ -1,0 +1,430 @@
+//! The command line, as clap reads it. What a flag means is decided where it is used; here it is only named and explained.
+
+use crate::values;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use snncc_compile::{OverflowPolicy, QuantizeStrategy};
+use snncc_data::Coding;
+use snncc_formats::data_files::DataKind;
+use snncc_ir::network::Reset;
+use std::path::PathBuf;
+
+/// Compiles, emulates and verifies spiking neural networks for neuromorphic chips.
+///
+/// Results go to standard output, diagnostics and progress to standard error.
+///
+/// Exit codes: 0 ok, 1 a bug in snncc, 2 wrong usage, 3 invalid input, 4 does not fit the target, 5 no placement or route,
+/// 6 verification mismatch, 7 a threshold or --deny failed, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "snncc", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Say less: errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more; twice for the most.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colour on standard error.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        value_name = "auto|always|never"
+    )]
+    pub(crate) color: When,
+    /// Form of diagnostics on standard error: text with source excerpts, one line each, or one JSON object a line.
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub(crate) message_format: MessageFormat,
+    /// Threads to use [default: one per processor]; results do not depend on it.
+    #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Progress bars: on a terminal, or never.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub(crate) progress: Progress,
+    /// Fail (exit 7) if a warning of this code occurs; `warnings` means any.
+    #[arg(long, global = true, value_name = "CODE|warnings", value_parser = values::deny)]
+    pub(crate) deny: Vec<values::Deny>,
+    /// Do not show warnings of this code.
+    #[arg(long, global = true, value_name = "CODE", value_parser = values::code)]
+    pub(crate) allow: Vec<snncc_ids::Code>,
+}
+
+/// When to do something that depends on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Whether to show progress bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    Auto,
+    Never,
+}
+
+/// Form of diagnostics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageFormat {
+    Human,
+    Short,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compile, emulate and verify a small trained network that comes with snncc.
+    Demo(DemoArgs),
+    /// Check a network and, for a target, whether it fits; report all problems.
+    Check(CheckArgs),
+    /// Compile a network for a target into an output folder.
+    Compile(Box<CompileArgs>),
+    /// Run a compiled network in the emulator.
+    Emulate(EmulateArgs),
+    /// Compare float reference, integer reference and emulator; exit 6 if the last two differ.
+    Verify(VerifyArgs),
+    /// Show the report of an output folder again.
+    Report(ReportArgs),
+    /// Show a network, a compiled image, or where a neuron sits.
+    Inspect(InspectArgs),
+    /// List, show or check targets and hardware models.
+    Targets {
+        #[command(subcommand)]
+        action: TargetsAction,
+    },
+    /// Explain a diagnostic code.
+    Explain(ExplainArgs),
+    /// Print the completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one per command.
+    Man {
+        /// Write one page per command into this folder.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Keep the output folder here instead of in a temporary place.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a network is read and lowered.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network options")]
+pub(crate) struct NetworkArgs {
+    /// Time step, such as 1e-3 or 1ms; overrides the network's.
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    pub(crate) dt: Option<f64>,
+    /// Reset of all neurons: to-value, subtract or snntorch-subtract; overrides the network's.
+    #[arg(long, value_parser = values::reset, value_name = "RESET")]
+    pub(crate) reset: Option<Reset>,
+    /// Keep plain chip timing: do not pad shorter paths with delay.
+    #[arg(long)]
+    pub(crate) no_align: bool,
+    /// Allow loops that take longer on the chip than in the network.
+    #[arg(long)]
+    pub(crate) allow_loop_latency: bool,
+}
+
+/// How floats become integers.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Quantization options")]
+pub(crate) struct QuantizeArgs {
+    /// Rules by which floats become integers: calibrated or nengo-loihi.
+    #[arg(long, value_parser = values::quantizer, default_value = "calibrated", value_name = "RULES")]
+    pub(crate) quantizer: QuantizeStrategy,
+    /// Bits of a weight [default: the target's].
+    #[arg(long, value_name = "N")]
+    pub(crate) weight_bits: Option<u8>,
+    /// Values that do not fit their field: error, saturate or wrap.
+    #[arg(long, value_parser = values::overflow, default_value = "error", value_name = "POLICY")]
+    pub(crate) overflow: OverflowPolicy,
+    /// Give all neurons of a layer the same scale.
+    #[arg(long)]
+    pub(crate) no_per_neuron_scales: bool,
+}
+
+/// What the user asks of the mapping.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Mapping options")]
+pub(crate) struct MappingArgs {
+    /// Put neurons on a core: 'fc1[0..64]=5', 'fc1=chip0.core3'.
+    #[arg(long, value_name = "NEURONS=CORE", value_parser = values::pin)]
+    pub(crate) pin: Vec<values::PinValue>,
+    /// Leave cores empty: '5', '8-11', 'chip0.core3', with commas.
+    #[arg(long, value_name = "CORES", value_delimiter = ',', value_parser = values::cores)]
+    pub(crate) reserve: Vec<values::CoreRange>,
+    /// Spread a layer over at least so many cores: 'fc1=2'.
+    #[arg(long, value_name = "LAYER=CORES", value_parser = values::split)]
+    pub(crate) split: Vec<(String, u32)>,
+    /// Share no core of this layer with other layers.
+    #[arg(long, value_name = "LAYER")]
+    pub(crate) exclusive: Vec<String>,
+    /// Effort of partitioner and placer, 0 to 3: a budget of moves, never of time.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3), value_name = "0-3")]
+    pub(crate) effort: u8,
+    /// Seed of the placer [default: the target's].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Network: a .ron or .nir file.
+    #[arg(value_name = "NET")]
+    pub(crate) network: PathBuf,
+    /// Target: the name of a built-in one, or a .ron file. Without it, only the network itself is checked.
+    #[arg(short, long)]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) lowering: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) quantize: QuantizeArgs,
+    #[command(flatten)]
+    pub(crate) mapping: MappingArgs,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompileArgs {
+    /// Network: a .ron or .nir file.
+    #[arg(value_name = "NET")]
+    pub(crate) network: PathBuf,
+    /// Target: the name of a built-in one (see `snncc targets list`), or a .ron file.
+    #[arg(short, long)]
+    pub(crate) target: String,
+    /// Output folder; an older one of snncc is replaced. [default: out/NET@TARGET]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write into a folder that holds other files too; they stay.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) lowering: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) quantize: QuantizeArgs,
+    #[command(flatten)]
+    pub(crate) calibration: CalibrationArgs,
+    #[command(flatten)]
+    pub(crate) mapping: MappingArgs,
+    /// Also write what the stages made, as text in ir/: ir, lowered, quantized, partition, placement, routes, image.
+    #[arg(long, value_delimiter = ',', value_name = "STAGES", value_parser = values::emit)]
+    pub(crate) emit: Vec<values::Emit>,
+    /// Print how long each stage took, and write it into manifest.json.
+    #[arg(long)]
+    pub(crate) timings: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Data that the quantizer may look at.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Calibration options")]
+pub(crate) struct CalibrationArgs {
+    /// Run the float network on this data first, and choose scales by what it does.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// Coding of the calibration data: constant, rate, poisson, latency or spikes [default: by the data].
+    #[arg(long, requires = "calibrate", value_parser = values::coding)]
+    pub(crate) coding: Option<Coding>,
+    /// Steps of a calibration sample.
+    #[arg(long, requires = "calibrate", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) steps: Option<u32>,
+    /// Use only the first N samples.
+    #[arg(long, requires = "calibrate", value_name = "N", default_value_t = 200)]
+    pub(crate) calibrate_samples: usize,
+    /// Labels of the calibration data: also report the float network's accuracy on it.
+    #[arg(long, requires = "calibrate", value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+}
+
+/// Data to run on.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data options")]
+pub(crate) struct DataArgs {
+    /// Input data: IDX (MNIST), .npy, .npz or CSV events, also gzipped. 'PORT=FILE' where the network has several inputs.
+    #[arg(short, long, required = true, value_name = "FILE", value_parser = values::input)]
+    pub(crate) input: Vec<values::InputValue>,
+    /// Labels: IDX or .npy; adds the accuracy.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// What the data is: levels, series, spikes or events [default: by the file].
+    #[arg(long, value_parser = values::data_kind, value_name = "KIND")]
+    pub(crate) data: Option<DataKind>,
+    /// How data becomes input: constant, rate, poisson, latency or spikes [default: by the data].
+    #[arg(long, value_parser = values::coding)]
+    pub(crate) coding: Option<Coding>,
+    /// Network steps of a sample [default: those of the data, or 64]. The chip runs as many plus the output's latency.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) steps: Option<u32>,
+    /// Use only the first N samples.
+    #[arg(long, value_name = "N", value_parser = values::at_least_one)]
+    pub(crate) samples: Option<usize>,
+    /// Seed of random codings.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EmulateArgs {
+    /// Output folder of `snncc compile`.
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Write traces of the first samples: spikes, membrane, timing.
+    #[arg(long, value_delimiter = ',', value_enum, value_name = "KINDS")]
+    pub(crate) trace: Vec<Trace>,
+    /// Samples traced.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "trace")]
+    pub(crate) trace_samples: usize,
+    /// Folder for results [default: run-NNN in DIR].
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a trace records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Trace {
+    /// Every spike, by layer.
+    Spikes,
+    /// Every membrane in every step.
+    Membrane,
+    /// Time and energy of every step.
+    Timing,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Output folder of `snncc compile`.
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Also compare with spikes of another tool: an .npz with one array (samples, steps, neurons) or (steps, neurons) a layer.
+    #[arg(long = "ref", value_name = "FILE")]
+    pub(crate) reference: Option<PathBuf>,
+    /// Folder for results [default: run-NNN in DIR].
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Output folder of `snncc compile`, or a run folder in it.
+    pub(crate) dir: PathBuf,
+    /// Form.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+    /// Only the compilation, without the latest run.
+    #[arg(long)]
+    pub(crate) no_run: bool,
+}
+
+/// Form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    Text,
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// A network (.ron, .nir), an image (.snnbin), or an output folder.
+    pub(crate) path: PathBuf,
+    /// Where a neuron sits, with its registers and axons: 'fc1[17]'.
+    #[arg(long, value_name = "LAYER[N]", value_parser = values::neuron)]
+    pub(crate) neuron: Option<(String, u32)>,
+    /// What sits on a core: 'chip0.core3' or '3'.
+    #[arg(long, value_name = "CORE", value_parser = values::core)]
+    pub(crate) core: Option<values::CoreName>,
+    /// The network lowered to the float IR, or the quantized IR of an output folder.
+    #[arg(long)]
+    pub(crate) ir: bool,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TargetsAction {
+    /// List the built-in targets.
+    List {
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a target with its hardware model.
+    Show {
+        /// Name, or a .ron file.
+        target: String,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a target or hardware model file.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// A code such as SNN0402. Without it, all codes are listed.
+    pub(crate) code: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_reach_their_fields() {
+        let line =
+            "snncc compile net.ron -t loihi-emu -o out --pin fc1[0..64]=5 --reserve 1,4-6 --deny warnings --emit ir -q";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Compile(args) = cli.command else { panic!() };
+        assert!(cli.global.quiet && cli.global.deny.len() == 1);
+        assert_eq!(args.mapping.reserve.len(), 2);
+        assert_eq!(args.mapping.pin[0].population, "fc1");
+        assert!(Cli::try_parse_from(["snncc", "compile", "net.ron", "-t", "x", "--steps", "3"]).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! `snncc targets`: what can be compiled for.
+
+use crate::args::TargetsAction;
+use crate::files::InputFile;
+use crate::load;
+use crate::session::{Outcome, Session};
+use serde_json::json;
+use snncc_chip::{HardwareModel, Limit, TARGETS, Target, TargetFile};
+use snncc_ids::Diagnostics;
+use snncc_report::{Table, number_text};
+use std::path::Path;
+
+/// Runs an action.
+pub(crate) fn run(session: &mut Session, action: &TargetsAction) -> Outcome {
+    match action {
+        TargetsAction::List { json } => list(session, *json),
+        TargetsAction::Show { target, json } => {
+            let target = load::target(session, target)?.target;
+            if *json {
+                println!("{}", pretty(&json!({ "target": target.file, "hardware_model": target.model })));
+            } else {
+                print!("{}", text(&target));
+            }
+            Ok(0)
+        }
+        TargetsAction::Check { file } => check(session, file),
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable")
+}
+
+fn list(session: &mut Session, as_json: bool) -> Outcome {
+    session.json = as_json;
+    let targets: Vec<Target> = TARGETS
+        .iter()
+        .map(|(name, _)| snncc_chip::target(name).unwrap_or_else(|problems| panic!("bug in snncc: {problems}")))
+        .collect();
+    if as_json {
+        let row = |target: &Target| {
+            json!({
+                "name": target.name(), "about": target.file.about, "hardware_model": target.model.name,
+                "chips": target.chips(), "cores": target.usable_cores(), "costs": target.file.costs,
+            })
+        };
+        println!("{}", pretty(&targets.iter().map(row).collect()));
+    } else {
+        let mut table = Table::new(&["target", "model", "chips", "cores", "about"]);
+        for target in &targets {
+            table.row(vec![
+                target.name().to_owned(),
+                target.model.name.clone(),
+                target.chips().to_string(),
+                target.usable_cores().to_string(),
+                target.file.about.clone(),
+            ]);
+        }
+        print!("{}", table.text(0));
+    }
+    session.next("snncc targets show loihi-emu");
+    Ok(0)
+}
+
+fn text(target: &Target) -> String {
+    let model = &target.model;
+    let mut out = format!("{}: {}\n", target.name(), target.file.about);
+    out += &format!("hardware model {}: {}\n", model.name, model.about);
+    let (columns, rows) = target.mesh_size();
+    out += &format!(
+        "{} chip(s), {columns} × {rows} routers, {} core(s) at each, {} usable\n",
+        target.chips(),
+        model.mesh.cores_per_router.0,
+        target.usable_cores()
+    );
+    let limits = &model.loihi().limits;
+    let mut table = Table::new(&["limit of a core", "value", "basis", "source"]);
+    for (name, limit) in [
+        ("compartments", &limits.compartments),
+        ("in-axons", &limits.in_axons),
+        ("out-axons", &limits.out_axons),
+        ("synapse words", &limits.synapse_words),
+        ("compartment settings", &limits.compartment_configs),
+        ("threshold settings", &limits.threshold_configs),
+        ("synapse formats", &limits.synapse_formats),
+        ("accumulator slots", &limits.accumulator_slots),
+    ] {
+        let value = match limit.0 {
+            Limit::AtMost(most) => number_text(most.into()),
+            Limit::Unlimited => "no limit".to_owned(),
+        };
+        table.row(vec![name.into(), value, crate::report::basis(limit.2).name().into(), limit.1.clone()]);
+    }
+    out += &format!("\n{}", table.text(2));
+    if let Some(costs) = model.costs.get(&target.file.costs) {
+        let mut table = Table::new(&["event", "energy fJ", "time ps", "basis", "source"]);
+        for (name, cost) in [
+            ("soma access", &costs.soma_access),
+            ("soma update", &costs.soma_update),
+            ("spike out", &costs.spike_out),
+            ("axon out", &costs.axon_out),
+            ("axon in", &costs.axon_in),
+            ("synapse, dense", &costs.synapse_dense),
+            ("synapse, sparse", &costs.synapse_sparse),
+            ("synapse, shared", &costs.synapse_shared),
+            ("hop east or west", &costs.hop_east_west),
+            ("hop north or south", &costs.hop_north_south),
+            ("chip crossing", &costs.chip_crossing),
+        ] {
+            table.row(vec![
+                name.into(),
+                number_text(cost.energy_fj.into()),
+                number_text(cost.time_ps.into()),
+                crate::report::basis(cost.basis).name().into(),
+                cost.source.clone(),
+            ]);
+        }
+        out += &format!("\ncosts {}: {}\n{}", target.file.costs, costs.about, table.text(2));
+    }
+    out += "\nsources\n";
+    for (key, text) in &model.sources {
+        out += &format!("  {key}: {text}\n");
+    }
+    out
+}
+
+fn check(session: &mut Session, path: &Path) -> Outcome {
+    let file = InputFile::read(path).map_err(|problems| session.fail(problems, None))?;
+    let source = file.source();
+    let text = file.text().map_err(|problems| session.fail(problems, Some(&source)))?;
+    let name = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+    // A target file names hardware, a hardware model has a core; neither has the other's field.
+    let as_model = HardwareModel::from_ron(&name, text);
+    let is_target = TargetFile::from_ron(&name, text).is_ok() || !has_field(text, "core");
+    if is_target {
+        let shown = path.display().to_string();
+        let shown = if shown.contains(['/', '\\']) { shown } else { format!("./{shown}") };
+        let target = load::target(session, &shown)?.target;
+        println!("{}: a valid target of {} usable cores", path.display(), target.usable_cores());
+    } else {
+        let model = as_model.map_err(|problems: Diagnostics| session.fail(problems, Some(&source)))?;
+        println!("{}: a valid hardware model, `{}`", path.display(), model.name);
+    }
+    Ok(0)
+}
+
+fn has_field(text: &str, field: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with(&format!("{field}:")))
+}

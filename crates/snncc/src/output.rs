@@ -1,0 +1,537 @@
+//! The output folder: written beside its place under another name, then renamed, so that it is there whole or not at all.
+//!
+//! **Invariant:** files that snncc did not write are never deleted: a folder that is not one of its own is refused, and with
+//! `--force` its files are carried over.
+
+use crate::files::sha256_hex;
+use serde::{Deserialize, Serialize};
+use snncc_chip::{HardwareModel, Target, TargetFile};
+use snncc_formats::ron_network::{read_network, write_network};
+use snncc_formats::tensor_files::{AnyTensor, read_npz, write_npz};
+use snncc_ids::{Id, IdVec, ProjectionId};
+use snncc_image::Image;
+use snncc_ir::{Network, QuantizedIr, Tensor};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// The placement image.
+pub(crate) const PROGRAM: &str = "program.snnbin";
+/// The manifest: its presence makes a folder one of snncc's.
+pub(crate) const MANIFEST: &str = "manifest.json";
+/// The report.
+pub(crate) const REPORT: &str = "report.json";
+/// What the command said.
+pub(crate) const DIAGNOSTICS: &str = "diagnostics.jsonl";
+/// Where a failed compilation leaves its report if the folder holds an earlier result.
+pub(crate) const FAILED: &str = "failed";
+/// Schema of the manifest.
+const MANIFEST_SCHEMA: u32 = 1;
+/// Tensors of more values than this go into the `.npz` file beside `network.ron`.
+const INLINE_VALUES: usize = 32;
+/// Most bytes of one array of our own files.
+const ARRAY_LIMIT_BYTES: u64 = 16 << 30;
+
+/// Entries of an output folder that belong to snncc.
+fn is_own(name: &str) -> bool {
+    const OWN: [&str; 10] =
+        [MANIFEST, PROGRAM, REPORT, DIAGNOSTICS, FAILED, "network", "quantized", "target", "tables", "ir"];
+    OWN.contains(&name) || run_number(name).is_some()
+}
+
+/// `run-001` is run 1.
+fn run_number(name: &str) -> Option<u32> {
+    name.strip_prefix("run-").filter(|digits| digits.len() >= 3)?.parse().ok()
+}
+
+/// What made an output folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Version of this file's schema.
+    pub(crate) schema: u32,
+    /// Version of snncc.
+    pub(crate) snncc_version: String,
+    /// `compiled` or `failed`.
+    pub(crate) status: String,
+    /// The command line.
+    pub(crate) command: Vec<String>,
+    /// Seed of the placer.
+    pub(crate) seed: u64,
+    /// Files read.
+    pub(crate) inputs: Vec<InputEntry>,
+    /// Name of the target.
+    pub(crate) target: String,
+    /// Name of the hardware model.
+    pub(crate) model: String,
+    /// SHA-256 of the hardware model's canonical form.
+    pub(crate) model_sha256: String,
+    /// Whether paths are padded with delay.
+    pub(crate) align: bool,
+    /// Whether loops may take longer on the chip.
+    pub(crate) allow_loop_latency: bool,
+    /// SHA-256 of the files that later commands rely on.
+    pub(crate) files: BTreeMap<String, String>,
+    /// Milliseconds of each stage, only with `--timings`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) timings_ms: Vec<(String, f64)>,
+}
+
+impl Manifest {
+    /// A manifest without files.
+    pub(crate) fn new(target: &Target, command: Vec<String>, seed: u64) -> Self {
+        Self {
+            schema: MANIFEST_SCHEMA,
+            snncc_version: env!("CARGO_PKG_VERSION").to_owned(),
+            status: "compiled".to_owned(),
+            command,
+            seed,
+            inputs: Vec::new(),
+            target: target.name().to_owned(),
+            model: target.model.name.clone(),
+            model_sha256: crate::files::hex(&target.model.hash()),
+            align: true,
+            allow_loop_latency: false,
+            files: BTreeMap::new(),
+            timings_ms: Vec::new(),
+        }
+    }
+
+    /// As the text of `manifest.json`.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("bug in snncc: a manifest is always serializable") + "\n"
+    }
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct InputEntry {
+    /// `network`, `tensors`, `calibration`, `calibration labels`.
+    pub(crate) role: String,
+    /// Name without folders.
+    pub(crate) file: String,
+    /// SHA-256.
+    pub(crate) sha256: String,
+}
+
+/// Folders being written, to be removed when the command is interrupted.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes unfinished folders.
+pub(crate) fn remove_unfinished() {
+    let mut unfinished = UNFINISHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for folder in unfinished.drain(..) {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
+/// A folder under construction; dropped without [`OutputFolder::commit`] it leaves nothing.
+pub(crate) struct OutputFolder {
+    destination: PathBuf,
+    temporary: PathBuf,
+}
+
+/// What already lies at the place of an output folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// Nothing, or an empty folder.
+    Nothing,
+    /// A folder of snncc; whether it holds a compiled program.
+    Own {
+        /// Whether there is an image.
+        compiled: bool,
+    },
+    /// Other files.
+    Foreign,
+}
+
+/// Looks at the place of an output folder.
+pub(crate) fn existing(destination: &Path) -> Existing {
+    match std::fs::read_dir(destination) {
+        Err(_) if destination.exists() => Existing::Foreign,
+        Err(_) => Existing::Nothing,
+        Ok(_) if destination.join(MANIFEST).is_file() => {
+            Existing::Own { compiled: destination.join(PROGRAM).is_file() }
+        }
+        Ok(mut entries) => {
+            if entries.next().is_none() {
+                Existing::Nothing
+            } else {
+                Existing::Foreign
+            }
+        }
+    }
+}
+
+impl OutputFolder {
+    /// Begins a folder that will be at `destination`; parent folders are made.
+    ///
+    /// # Errors
+    /// What is in the way, in words.
+    pub(crate) fn begin(destination: &Path, force: bool) -> Result<Self, String> {
+        let shown = destination.display();
+        if destination.is_file() {
+            return Err(format!("`{shown}` is a file; name a folder"));
+        }
+        if existing(destination) == Existing::Foreign && !force {
+            return Err(format!(
+                "`{shown}` holds files that are not snncc's; name another folder, or use --force to write among them"
+            ));
+        }
+        let Some(name) = destination.file_name() else {
+            return Err(format!("`{shown}` cannot be an output folder; name a new one"));
+        };
+        let parent = match destination.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => Path::new("."),
+        };
+        let problem = |error: std::io::Error| format!("`{shown}` cannot be written: {error}");
+        std::fs::create_dir_all(parent).map_err(problem)?;
+        let temporary = parent.join(format!(".{}.snncc-{}", name.to_string_lossy(), std::process::id()));
+        if temporary.exists() {
+            std::fs::remove_dir_all(&temporary).map_err(problem)?;
+        }
+        std::fs::create_dir(&temporary).map_err(problem)?;
+        UNFINISHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(temporary.clone());
+        Ok(Self { destination: destination.to_owned(), temporary })
+    }
+
+    /// Writes a file of the folder; folders on the way are made.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), String> {
+        write_file(&self.temporary.join(name), bytes.as_ref())
+    }
+
+    /// Puts the folder in its place: an older one is replaced, foreign files in it are carried over.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn commit(self) -> Result<(), String> {
+        let problem = |error: std::io::Error| format!("`{}` cannot be replaced: {error}", self.destination.display());
+        if !self.destination.exists() {
+            return std::fs::rename(&self.temporary, &self.destination).map_err(problem);
+        }
+        let old = self.temporary.with_extension("old");
+        std::fs::rename(&self.destination, &old).map_err(problem)?;
+        if let Err(error) = std::fs::rename(&self.temporary, &self.destination) {
+            let _ = std::fs::rename(&old, &self.destination);
+            return Err(problem(error));
+        }
+        for entry in std::fs::read_dir(&old).map_err(problem)? {
+            let entry = entry.map_err(problem)?;
+            let name = entry.file_name();
+            if !is_own(&name.to_string_lossy()) {
+                std::fs::rename(entry.path(), self.destination.join(name)).map_err(problem)?;
+            }
+        }
+        std::fs::remove_dir_all(&old).map_err(problem)
+    }
+}
+
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        let mut unfinished = UNFINISHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        unfinished.retain(|folder| *folder != self.temporary);
+        let _ = std::fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// Writes a file; folders on the way are made.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let write = || {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(path, bytes)
+    };
+    write().map_err(|error: std::io::Error| format!("`{}` cannot be written: {error}", path.display()))
+}
+
+/// Makes the next `run-NNN` folder of an output folder.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn next_run(folder: &Path) -> Result<PathBuf, String> {
+    let last = run_folders(folder).last().map_or(0, |(number, _)| *number);
+    for number in last + 1.. {
+        let path = folder.join(format!("run-{number:03}"));
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            // Another run took the number.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(format!("`{}` cannot be written: {error}", path.display())),
+        }
+    }
+    Err("no number is left for a run".to_owned())
+}
+
+/// The `run-NNN` folders, by ascending number.
+pub(crate) fn run_folders(folder: &Path) -> Vec<(u32, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut runs: Vec<(u32, PathBuf)> =
+        entries.filter_map(|entry| Some((run_number(&entry.file_name().to_string_lossy())?, entry.path()))).collect();
+    runs.sort();
+    runs
+}
+
+/// The files of `network/`.
+pub(crate) fn network_files(network: &Network) -> Vec<(String, Vec<u8>)> {
+    let written = write_network(network, "network.npz", INLINE_VALUES);
+    let mut files = vec![("network/network.ron".to_owned(), written.text.into_bytes())];
+    files.extend(written.files.into_iter().map(|(name, bytes)| (format!("network/{name}"), bytes)));
+    files
+}
+
+/// Name of a projection's mantissas in `quantized/weights.npz`.
+fn weights_name(projection: ProjectionId) -> String {
+    format!("weights{:04}", projection.0)
+}
+
+/// The files of `quantized/`: structure and registers as RON, weights as `.npz` in the order of the projections.
+pub(crate) fn quantized_files(ir: &QuantizedIr) -> Vec<(String, Vec<u8>)> {
+    let mut structure = ir.clone();
+    let mut arrays: Vec<(String, AnyTensor)> = Vec::new();
+    for id in ir.graph.projections.ids() {
+        let mantissas = std::mem::take(&mut structure.weights[id].mantissas);
+        arrays.push((weights_name(id), Tensor::vector(mantissas).into()));
+    }
+    let text = ron::ser::to_string_pretty(&structure, ron::ser::PrettyConfig::default().depth_limit(5));
+    let text = text.expect("bug in snncc: the integer IR is always serializable") + "\n";
+    vec![
+        ("quantized/quantized.ron".to_owned(), text.into_bytes()),
+        ("quantized/weights.npz".to_owned(), write_npz(&arrays)),
+    ]
+}
+
+/// Reads an integer IR back.
+fn read_quantized(text: &str, weights: &[u8]) -> Result<QuantizedIr, String> {
+    let mut ir: QuantizedIr = ron::from_str(text).map_err(|error| error.to_string())?;
+    if ir.weights.len() != ir.graph.projections.len() {
+        return Err("it has not as many weights as projections".to_owned());
+    }
+    for index in 0..ir.weights.len() {
+        let id = ProjectionId::new(index);
+        let array = read_npz(weights, &weights_name(id), ARRAY_LIMIT_BYTES)?;
+        ir.weights[id].mantissas = array.to_i32()?.data;
+    }
+    Ok(ir)
+}
+
+/// A compiled output folder.
+pub(crate) struct Opened {
+    pub(crate) folder: PathBuf,
+    pub(crate) manifest: Manifest,
+    pub(crate) target: Target,
+    pub(crate) image: Image,
+    pub(crate) image_sha256: String,
+}
+
+impl Opened {
+    /// Opens an output folder and its program.
+    ///
+    /// # Errors
+    /// Why it is none, or which file is damaged.
+    pub(crate) fn open(folder: &Path) -> Result<Self, String> {
+        let shown = folder.display();
+        let manifest = std::fs::read_to_string(folder.join(MANIFEST))
+            .map_err(|error| format!("`{shown}` is no output folder of `snncc compile`: its {MANIFEST}: {error}"))?;
+        let manifest: Manifest =
+            serde_json::from_str(&manifest).map_err(|error| format!("`{shown}/{MANIFEST}` is damaged: {error}"))?;
+        if manifest.schema != MANIFEST_SCHEMA {
+            return Err(format!(
+                "`{shown}` was written with schema {} of the folder; this version reads {MANIFEST_SCHEMA}",
+                manifest.schema
+            ));
+        }
+        if manifest.status != "compiled" {
+            return Err(format!("`{shown}` holds a failed compilation; see `snncc report {shown}`"));
+        }
+        let text = |name: &str| {
+            std::fs::read_to_string(folder.join(name))
+                .map_err(|error| format!("`{shown}/{name}` cannot be read: {error}"))
+        };
+        let damaged = |problems: snncc_ids::Diagnostics| format!("`{shown}/target` is damaged: {problems}");
+        let file = TargetFile::from_ron(&manifest.target, &text("target/target.ron")?).map_err(damaged)?;
+        let model = HardwareModel::from_ron(&manifest.model, &text("target/hardware-model.ron")?).map_err(damaged)?;
+        let target = Target::new(file, model).map_err(damaged)?;
+        let bytes = std::fs::read(folder.join(PROGRAM))
+            .map_err(|error| format!("`{shown}/{PROGRAM}` cannot be read: {error}"))?;
+        let image =
+            Image::from_bytes(&bytes).map_err(|problems| format!("`{shown}/{PROGRAM}` is damaged: {problems}"))?;
+        Ok(Self { folder: folder.to_owned(), manifest, target, image, image_sha256: sha256_hex(&bytes) })
+    }
+
+    /// A file whose hash the manifest holds.
+    fn hashed(&self, name: &str) -> Result<Vec<u8>, String> {
+        let path = self.folder.join(name);
+        let bytes = std::fs::read(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+        match self.manifest.files.get(name) {
+            Some(expected) if *expected == sha256_hex(&bytes) => Ok(bytes),
+            _ => Err(format!("`{}` is not as it was compiled: its SHA-256 differs from {MANIFEST}", path.display())),
+        }
+    }
+
+    /// The network as compiled.
+    ///
+    /// # Errors
+    /// Which file is missing or was changed.
+    pub(crate) fn network(&self) -> Result<Network, String> {
+        let text = String::from_utf8(self.hashed("network/network.ron")?).map_err(|error| error.to_string())?;
+        let parsed = read_network(&text, &mut |name: &str| self.hashed(&format!("network/{name}")));
+        parsed.map(|parsed| parsed.network).map_err(|problems| format!("network/network.ron: {problems}"))
+    }
+
+    /// The integer IR.
+    ///
+    /// # Errors
+    /// Which file is missing or was changed.
+    pub(crate) fn quantized(&self) -> Result<QuantizedIr, String> {
+        let text = String::from_utf8(self.hashed("quantized/quantized.ron")?).map_err(|error| error.to_string())?;
+        let ir = read_quantized(&text, &self.hashed("quantized/weights.npz")?);
+        ir.map_err(|error| format!("`{}/quantized` is damaged: {error}", self.folder.display()))
+    }
+
+    /// The report of the compilation.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub(crate) fn report(&self) -> Result<snncc_report::ReportData, String> {
+        read_report(&self.folder.join(REPORT))
+    }
+}
+
+/// Reads a report.
+///
+/// # Errors
+/// If it is missing or damaged.
+pub(crate) fn read_report(path: &Path) -> Result<snncc_report::ReportData, String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+    snncc_report::ReportData::from_json(&text).map_err(|error| format!("`{}` is no report: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use snncc_ids::PopulationId;
+    use snncc_ir::{
+        Connectivity, Delays, Graph, IntNeurons, IntWeights, Param, Population, PopulationRole, Projection,
+        ProjectionQuality, ResetModel, SignMode,
+    };
+
+    #[test]
+    fn a_folder_appears_whole_replaces_its_own_and_spares_others() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("deep/er/out");
+        let write = |files: &[&str], force| {
+            let folder = OutputFolder::begin(&out, force)?;
+            files.iter().try_for_each(|name| folder.write(name, "x"))?;
+            assert!(out.join(files[0]).exists() || existing(&out) != Existing::Own { compiled: false });
+            folder.commit()
+        };
+        write(&[MANIFEST, "tables/cores.csv"], false).unwrap();
+        assert_eq!(existing(&out), Existing::Own { compiled: false });
+        let run = next_run(&out).unwrap();
+        assert!(run.ends_with("run-001") && next_run(&out).unwrap().ends_with("run-002"));
+        std::fs::write(out.join("notes.txt"), "mine").unwrap();
+        write(&[MANIFEST, PROGRAM], false).unwrap();
+        assert!(!out.join("tables").exists() && !run.exists() && out.join(PROGRAM).exists());
+        assert_eq!(std::fs::read_to_string(out.join("notes.txt")).unwrap(), "mine");
+        std::fs::remove_file(out.join(MANIFEST)).unwrap();
+        assert!(write(&[MANIFEST], false).unwrap_err().contains("--force"));
+        write(&[MANIFEST], true).unwrap();
+        assert!(out.join("notes.txt").exists());
+        drop(OutputFolder::begin(&out, true).unwrap());
+        assert_eq!(std::fs::read_dir(out.parent().unwrap()).unwrap().count(), 1, "nothing is left beside the folder");
+    }
+
+    fn ir() -> QuantizedIr {
+        let population = |name: &str, role, len: usize| Population {
+            name: name.into(),
+            shape: vec![len],
+            role,
+            latency_steps: 0,
+            item: format!("nodes/{name}"),
+        };
+        let mut graph = Graph::default();
+        let source = graph.populations.push(population("in", PopulationRole::Input, 2));
+        let target = graph.populations.push(population("a", PopulationRole::Neurons, 3));
+        graph.projections.push(Projection {
+            name: "in->a".into(),
+            source,
+            target,
+            source_len: 2,
+            target_len: 3,
+            connectivity: Connectivity::Dense,
+            delays: Delays::Uniform(1),
+            item: "nodes/w".into(),
+        });
+        let neurons = IntNeurons {
+            decay_u: Param::Uniform(4095),
+            decay_v: Param::PerNeuron(vec![1, 2, 3]),
+            threshold_mantissa: Param::Uniform(-1),
+            bias_mantissa: Param::Uniform(0),
+            bias_exponent: Param::Uniform(0),
+            refractory: Param::Uniform(1),
+            u_initial: Param::Uniform(0),
+            v_initial: Param::Uniform(0),
+            v_min_exponent: Some(23),
+            v_max_exponent: None,
+            reset: ResetModel::Lif,
+            noise: None,
+            start_step: 2,
+            units_per_volt: Param::Uniform(0.1),
+            v_offset: Param::Uniform(0.0),
+            spikes: true,
+        };
+        let weights = IntWeights {
+            mantissas: vec![-2, 0, 4, 254, -254, 6],
+            exponent: -1,
+            weight_bits: 8,
+            sign_mode: SignMode::Mixed,
+        };
+        let quality = ProjectionQuality { weights: 6, sqnr_db: f64::INFINITY, max_error: 0.1, zeroed: 0, clipped: 0 };
+        QuantizedIr {
+            graph,
+            neurons: vec![None, Some(neurons)].into(),
+            weights: vec![weights].into(),
+            outputs: vec![snncc_ir::OutputPort {
+                name: "out".into(),
+                population: PopulationId(1),
+                readout: snncc_ir::Readout::Spikes,
+            }],
+            dt_s: Some(1e-3),
+            population_quality: vec![None, None].into(),
+            projection_quality: vec![Some(quality)].into(),
+        }
+    }
+
+    #[test]
+    fn the_integer_ir_survives_its_files() {
+        let ir = ir();
+        let files = quantized_files(&ir);
+        let text = std::str::from_utf8(&files[0].1).unwrap();
+        assert_eq!(read_quantized(text, &files[1].1).unwrap(), ir);
+        assert!(read_quantized(text, &files[1].1[..10]).is_err());
+        assert!(read_quantized("(", &files[1].1).is_err());
+    }
+
+    #[test]
+    fn runs_are_numbered_and_files_of_others_are_not_runs() {
+        assert_eq!(run_number("run-012"), Some(12));
+        assert_eq!(run_number("run-1000"), Some(1000));
+        assert!(["run-", "run-1", "run-x01", "running"].iter().all(|name| run_number(name).is_none()));
+        assert!(is_own("tables") && !is_own("notes.txt"));
+    }
+
+    #[test]
+    fn arrays_are_named_in_the_order_of_projections() {
+        let weights: IdVec<ProjectionId, ()> = vec![(), ()].into();
+        assert_eq!(weights.ids().map(weights_name).collect::<Vec<_>>(), ["weights0000", "weights0001"]);
+    }
+}

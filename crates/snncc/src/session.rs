@@ -1,0 +1,180 @@
+//! One run of the command: what the global flags ask of output, and what has been said so far.
+
+use crate::args::{GlobalArgs, MessageFormat, Progress, When};
+use crate::show::{self, Paint, Source};
+use crate::values::Deny;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use snncc_ids::{Diagnostic, Diagnostics, Severity};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// Why a command stops early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Exit code.
+    pub(crate) exit: u8,
+}
+
+/// Exit codes that no diagnostic code has.
+pub(crate) mod exit {
+    /// A bug in snncc.
+    pub(crate) const BUG: u8 = 1;
+    /// Wrong usage.
+    pub(crate) const USAGE: u8 = 2;
+    /// Invalid input.
+    pub(crate) const INPUT: u8 = 3;
+    /// Verification mismatch.
+    pub(crate) const MISMATCH: u8 = 6;
+    /// `--deny` or a threshold.
+    pub(crate) const DENIED: u8 = 7;
+    /// Ctrl-C.
+    pub(crate) const INTERRUPTED: u8 = 130;
+}
+
+/// What a command returns: `Ok` with its exit code.
+pub(crate) type Outcome<T = u8> = Result<T, Failure>;
+
+/// The session.
+pub(crate) struct Session {
+    global: GlobalArgs,
+    paint: Paint,
+    terminal: bool,
+    /// Whether the command prints JSON as its result.
+    pub(crate) json: bool,
+    denied: usize,
+    said: Vec<(Diagnostic, serde_json::Value)>,
+}
+
+impl Session {
+    /// A session with these flags.
+    pub(crate) fn new(global: GlobalArgs) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let on = match global.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => terminal && !no_color,
+        };
+        Self { global, paint: Paint { on }, terminal, json: false, denied: 0, said: Vec::new() }
+    }
+
+    /// Shows diagnostics and remembers them. Warnings are dropped with `-q` on the screen, and with `--allow` everywhere.
+    pub(crate) fn say(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>, source: Option<&Source>) {
+        let kept: Vec<Diagnostic> = diagnostics.into_iter().filter_map(|diagnostic| self.judge(diagnostic)).collect();
+        let shown: Vec<&Diagnostic> =
+            kept.iter().filter(|d| !self.global.quiet || d.severity == Severity::Error).collect();
+        match self.global.message_format {
+            MessageFormat::Human => {
+                eprint!("{}", show::human_grouped(&shown, source, self.paint, self.global.verbose > 0));
+            }
+            MessageFormat::Short => shown.iter().for_each(|d| eprintln!("{}", show::short(d, source))),
+            MessageFormat::Json => shown.iter().for_each(|d| eprintln!("{}", show::json_value(d, source))),
+        }
+        let remembered = kept.into_iter().map(|diagnostic| {
+            let mut value = show::json_value(&diagnostic, source);
+            // Folders of the machine do not belong into the output.
+            value["file"] = serde_json::json!(source.map(|source| file_name(&source.path)));
+            (diagnostic, value)
+        });
+        self.said.extend(remembered);
+    }
+
+    fn judge(&mut self, mut diagnostic: Diagnostic) -> Option<Diagnostic> {
+        if diagnostic.severity == Severity::Warning {
+            if self.global.allow.contains(&diagnostic.code) {
+                return None;
+            }
+            let denies = |deny: &Deny| match deny {
+                Deny::Warnings => true,
+                Deny::Code(code) => *code == diagnostic.code,
+            };
+            if self.global.deny.iter().any(denies) {
+                self.denied += 1;
+                diagnostic.notes.push("denied by --deny: the command exits with 7".to_owned());
+            }
+        }
+        Some(diagnostic)
+    }
+
+    /// Shows errors and gives the failure with their exit code: that of the first error.
+    pub(crate) fn fail(&mut self, diagnostics: Diagnostics, source: Option<&Source>) -> Failure {
+        let first = diagnostics.0.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+        let exit = first.map_or(exit::INPUT, |diagnostic| diagnostic.code.exit());
+        self.say(diagnostics.0, source);
+        Failure { exit }
+    }
+
+    /// Shows a mistake in how the command was called.
+    pub(crate) fn usage(&self, message: &str) -> Failure {
+        eprintln!("error: {message}\n\nFor more information, try '--help'.");
+        Failure { exit: exit::USAGE }
+    }
+
+    /// The exit code of a command that did its work: 7 where a denied warning occurred.
+    pub(crate) fn finish(&self, exit: u8) -> u8 {
+        if exit == 0 && self.denied > 0 { exit::DENIED } else { exit }
+    }
+
+    /// All that has been said, as JSON lines.
+    pub(crate) fn diagnostics_jsonl(&self) -> String {
+        self.said.iter().map(|(_, value)| format!("{value}\n")).collect()
+    }
+
+    /// All that has been said.
+    pub(crate) fn said(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.said.iter().map(|(diagnostic, _)| diagnostic)
+    }
+
+    /// Whether to say more than usual.
+    pub(crate) fn verbose(&self) -> bool {
+        self.global.verbose > 0
+    }
+
+    /// Says something on standard error that is no diagnostic: not with -q.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.global.quiet && self.global.message_format != MessageFormat::Json {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Says which command is useful next: not with -q or --json.
+    pub(crate) fn next(&self, command: &str) {
+        if !self.json {
+            self.note(&format!("next: {command}"));
+        }
+    }
+
+    fn shows_bars(&self) -> bool {
+        self.terminal
+            && !self.global.quiet
+            && self.global.progress == Progress::Auto
+            && self.global.message_format == MessageFormat::Human
+    }
+
+    /// A bar over `len` items; hidden where bars are not wanted.
+    pub(crate) fn bar(&self, what: &str, len: u64) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(len), self.draw_target());
+        let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {eta}").expect("bug in snncc: template");
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_message(what.to_owned());
+        bar
+    }
+
+    /// A spinner; hidden where bars are not wanted.
+    pub(crate) fn spinner(&self) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(None, self.draw_target());
+        if self.shows_bars() {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        bar
+    }
+
+    fn draw_target(&self) -> ProgressDrawTarget {
+        if self.shows_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+    }
+}
+
+/// The last part of a path.
+pub(crate) fn file_name(path: &str) -> String {
+    std::path::Path::new(path).file_name().map_or(path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
