@@ -30,8 +30,6 @@ def write_node(group, node, options):
                 metadata.create_dataset(key, data=entry)
         elif isinstance(value, np.ndarray) and value.ndim > 0:
             group.create_dataset(name, data=value, **options)
-        elif isinstance(value, (str, bytes)):
-            group.create_dataset(name, data=value)
         else:
             group.create_dataset(name, data=value)
 

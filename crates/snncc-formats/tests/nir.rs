@@ -1,6 +1,6 @@
 //! NIR files: those of `tests/make_nir.py`, damaged copies of them, and any folder named by `SNNCC_NIR_DATA`.
 
-use snncc_formats::nir::{NirNetwork, read_nir};
+use snncc_formats::nir::{NirNetwork, read_nir, write_nir};
 use snncc_ids::{Diagnostics, code};
 use snncc_ir::network::{DelayTime, Matrix, NeuronModel, Node, Padding};
 use snncc_ir::{Param, Tensor};
@@ -203,7 +203,7 @@ fn damaged_files_never_panic() {
     assert!(refused > 800, "{refused}");
 }
 
-/// Every file of a folder loads, or is one of the two whose inner edges name a missing node.
+/// Every file of a folder loads and survives writing, or is one of the two whose inner edges name a missing node.
 #[test]
 fn files_of_the_folder_named_by_snncc_nir_data_load() {
     let Some(folder) = std::env::var_os("SNNCC_NIR_DATA") else {
@@ -231,6 +231,8 @@ fn files_of_the_folder_named_by_snncc_nir_data_load() {
                 continue;
             }
             let nir = result.unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+            let again = read_nir(&write_nir(&nir.network).unwrap()).unwrap();
+            assert_eq!(format!("{:?}", again.network), format!("{:?}", nir.network), "{}", path.display());
             eprintln!(
                 "{}: {} nodes, {} edges, dt {:?}, warnings {:?}",
                 path.display(),

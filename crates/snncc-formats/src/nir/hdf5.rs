@@ -45,10 +45,14 @@ pub(super) enum Values {
     Texts(Vec<String>),
 }
 
-/// `/node` and `/version` of a file.
+/// What snncc reads of a file.
 pub(super) struct Tree {
+    /// `/node`
     pub node: Group,
+    /// `/version`
     pub version: Option<String>,
+    /// `/snncc/dt_s`, an extension of snncc's own that other readers pass over.
+    pub dt_s: Option<f64>,
 }
 
 impl Group {
@@ -58,7 +62,7 @@ impl Group {
     }
 }
 
-/// Reads `/version` and everything below `/node` except metadata.
+/// Reads `/version`, `/snncc/dt_s` and everything below `/node` except metadata.
 ///
 /// # Errors
 /// `SNN0106` if the bytes are not HDF5, are damaged, or have no group `/node`.
@@ -106,11 +110,17 @@ fn read_unguarded(bytes: &[u8]) -> Result<Tree, Diagnostics> {
         Ok(Dataset { values: Ok(Values::Texts(texts)), .. }) => texts.into_iter().next(),
         _ => None,
     };
+    let dt_s = match root.dataset("snncc/dt_s").map(|dataset| reader.dataset(&dataset)) {
+        Ok(Dataset { values: Ok(Values::Floats(values)), .. }) => {
+            values.first().copied().filter(|dt| dt.is_finite() && *dt > 0.0)
+        }
+        _ => None,
+    };
     let node = reader.group(&group, String::new(), false, 0).map_err(|fault| match fault {
         Fault::Library(path, error) => damaged(bytes, error).at(if path.is_empty() { "node".to_owned() } else { path }),
         Fault::Limit(path, message) => Diagnostic::error(code::NIR_STRUCTURE, message).at(path),
     })?;
-    Ok(Tree { node, version })
+    Ok(Tree { node, version, dt_s })
 }
 
 enum Fault {

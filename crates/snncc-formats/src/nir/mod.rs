@@ -7,7 +7,8 @@
 //!
 //! What snncc takes more freely than NIR's Python package: parameters of one value (0-d or `[1]`) serve a whole layer;
 //! strings may have fixed length; stored shapes that disagree with the computed ones give a warning while element counts
-//! agree. Metadata, attributes and root groups other than `/node` are ignored, as there.
+//! agree. Metadata, attributes and root groups other than `/node` are ignored, as there;
+//! only `/snncc/dt_s` is snncc's own, the time step in seconds.
 //!
 //! **Invariant:** any bytes give a network or diagnostics; every diagnostic names the path below `/node`.
 
@@ -16,8 +17,10 @@ mod graph;
 mod hdf5;
 mod node;
 mod shapes;
+mod write;
 
 pub use dt::infer_dt;
+pub use write::write_nir;
 
 use snncc_ids::{Diagnostic, Diagnostics};
 use snncc_ir::Network;
@@ -25,7 +28,7 @@ use snncc_ir::Network;
 /// A network read from a NIR file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NirNetwork {
-    /// The network. Its time step is set where the file implies one (see [`infer_dt`]).
+    /// The network. Its time step is that of `/snncc/dt_s`, or the one the file implies (see [`infer_dt`]).
     pub network: Network,
     /// What the user should know: oddities that did not stop the reading.
     pub warnings: Vec<Diagnostic>,
@@ -47,7 +50,7 @@ pub fn read_nir(bytes: &[u8]) -> Result<NirNetwork, Diagnostics> {
     let mut problems = Diagnostics::new();
     let network = graph::read_graph(&tree.node, &mut problems).map(|(mut network, stored)| {
         shapes::settle(&mut network, &stored, &mut problems);
-        network.dt_s = infer_dt(&network);
+        network.dt_s = tree.dt_s.or_else(|| infer_dt(&network));
         network
     });
     let (network, warnings) = problems.into_result(network)?;

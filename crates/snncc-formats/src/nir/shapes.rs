@@ -13,8 +13,8 @@ use super::node::shapes_differ;
 use snncc_ids::{Diagnostic, Diagnostics, Id, NodeId, code};
 use snncc_ir::network::{Convolution, Network, Node, Padding, Pool};
 
-/// Settles the shapes of all nodes, in place.
-pub(super) fn settle(network: &mut Network, stored: &[Stored], problems: &mut Diagnostics) {
+/// Settles the shapes of all nodes, in place. Gives the output shape of each node that is not an Output, where known.
+pub(super) fn settle(network: &mut Network, stored: &[Stored], problems: &mut Diagnostics) -> Vec<Option<Vec<usize>>> {
     let count = network.nodes.len();
     let mut sources: Vec<Vec<NodeId>> = vec![Vec::new(); count];
     let mut targets: Vec<Vec<NodeId>> = vec![Vec::new(); count];
@@ -71,6 +71,7 @@ pub(super) fn settle(network: &mut Network, stored: &[Stored], problems: &mut Di
             problems.push(shapes_differ(message).at(stored[id.index()].item.clone()));
         }
     }
+    outputs
 }
 
 /// Compares the shape that arrives with the one the node expects; corrects the node where it may.
