@@ -1,0 +1,101 @@
+//! Each population alone: an order of its neurons, cut into chunks that fill cores.
+
+use crate::backend::{Backend, CoreCount, Part, Resource, View};
+use crate::partition::chunks::{Chunk, OwnedPart};
+use crate::partition::request::Request;
+use crate::partition::{PopulationCores, populations};
+use snncc_chip::Limit;
+use snncc_ids::{IdVec, PopulationId};
+
+/// All populations in chunks.
+pub(crate) struct Chunked {
+    /// Chunks, by population.
+    pub(crate) chunks: Vec<Chunk>,
+    /// What each population takes alone.
+    pub(crate) population_cores: IdVec<PopulationId, Option<PopulationCores>>,
+}
+
+/// Cuts every population into chunks that each fit on a core. Pinned neurons are chunks of their own, fitting or not.
+pub(crate) fn split<B: Backend>(view: &View<'_>, backend: &B, request: &Request) -> Chunked {
+    let mut chunked = Chunked { chunks: Vec::new(), population_cores: (0..populations(view)).map(|_| None).collect() };
+    for population in view.neuron_populations() {
+        let first = chunked.chunks.len();
+        let mut free = vec![true; view.population(population).len()];
+        for pin in request.pins.iter().filter(|pin| pin.population == population) {
+            let neurons: Vec<u32> = pin.neurons.clone().collect();
+            free[pin.neurons.start as usize..pin.neurons.end as usize].fill(false);
+            let count = backend.count(&[Part { population, neurons: &neurons }]);
+            chunked.chunks.push(Chunk { part: OwnedPart { population, neurons }, count, pinned: Some(pin.core) });
+        }
+        let least = request.least_cores(population).saturating_sub((chunked.chunks.len() - first) as u32).max(1);
+        let order: Vec<u32> = (0..free.len() as u32).filter(|neuron| free[*neuron as usize]).collect();
+        cut(backend, population, &order, least, &mut chunked.chunks);
+        let own = &chunked.chunks[first..];
+        let limits = backend.limits();
+        let fullest = own.iter().max_by(|a, b| {
+            let fraction = |chunk: &Chunk| limits.fraction(&chunk.count.used, limits.binding(&chunk.count.used));
+            fraction(a).total_cmp(&fraction(b))
+        });
+        chunked.population_cores[population] = fullest
+            .map(|fullest| PopulationCores { alone: own.len() as u32, binding: limits.binding(&fullest.count.used) });
+    }
+    chunked
+}
+
+/// Cuts neurons in this order into as few runs as fit, at least `least`.
+pub(crate) fn cut<B: Backend>(
+    backend: &B,
+    population: PopulationId,
+    order: &[u32],
+    least: u32,
+    chunks: &mut Vec<Chunk>,
+) {
+    let (mut rest, mut wanted, mut guess) = (order, least as usize, None);
+    while !rest.is_empty() {
+        let cap = rest.len().div_ceil(wanted.max(1)).min(backend.compartments_per_core());
+        let (len, count) = longest_prefix(backend, population, &rest[..cap], guess);
+        guess = Some(len);
+        let neurons = rest[..len].to_vec();
+        chunks.push(Chunk { part: OwnedPart { population, neurons }, count, pinned: None });
+        rest = &rest[len..];
+        wanted = wanted.saturating_sub(1);
+    }
+}
+
+/// The longest prefix of `order` that fits on a core, at least one neuron (the legality check has seen to that), assuming
+/// that fitting is monotone. `guess` is where to look first.
+pub(crate) fn longest_prefix<B: Backend>(
+    backend: &B,
+    population: PopulationId,
+    order: &[u32],
+    guess: Option<usize>,
+) -> (usize, CoreCount) {
+    let limits = backend.limits();
+    let count = |len: usize| backend.count(&[Part { population, neurons: &order[..len] }]);
+    let unlimited = Resource::ALL.iter().all(|resource| limits.get(*resource) == Limit::Unlimited);
+    if unlimited {
+        return (order.len(), count(order.len()));
+    }
+    // Fits at `low`, does not at `high`.
+    let (mut low, mut high) = (1, order.len() + 1);
+    let mut best = count(1);
+    let mut next = guess.unwrap_or(64).clamp(1, order.len());
+    let mut tries = 0;
+    while high - low > 1 {
+        if next > low && next < high {
+            let tried = count(next);
+            if limits.check(&tried.used).is_ok() {
+                low = next;
+                best = tried;
+            } else {
+                high = next;
+            }
+        }
+        tries += 1;
+        // By proportion at first (and a little more at once where that is off), then by halves.
+        let fraction = limits.fraction(&best.used, limits.binding(&best.used));
+        next = if tries % 3 != 0 && fraction > 0.0 { (low as f64 / fraction) as usize } else { low + (high - low) / 2 };
+        next = next.clamp(low + 1, (high - 1).max(low + 1));
+    }
+    (low, best)
+}
