@@ -1,0 +1,166 @@
+//! How large the quantities of a neuron can become, and what that allows its scale to be.
+//!
+//! Two figures for each neuron: what happens *at worst* (every source with a positive weight spikes in one step, and goes on
+//! to do so), and what is *likely* (mean and deviation of independent spikes at the measured rates, with a safety factor).
+//! A scale that holds the worst case is taken wherever it leaves the weights their full precision.
+//!
+//! **Invariant:** a cap that is not marked `statistical` lets no register overflow, whatever spikes arrive.
+
+use super::fields::Registers;
+use super::rows::Rows;
+
+/// Likely values are this many standard deviations from the mean …
+const DEVIATIONS: f64 = 6.0;
+/// … times this, since spikes are not independent.
+const SAFETY: f64 = 2.0;
+/// Steps over which a membrane without leak is taken to add up, where nothing is known of it.
+const ASSUMED_STEPS: f64 = 128.0;
+/// Spikes per step of a source of unknown rate, for what is likely.
+const ASSUMED_RATE: f64 = 0.5;
+/// Observed voltages are stretched by this.
+const OBSERVED_HEADROOM: f64 = 1.5;
+/// Space below the worst case for the rounding of weights.
+const ROUNDING_ROOM: f64 = 0.99;
+
+/// Input of each neuron in one step, over all projections, in volts.
+pub(super) struct Drive {
+    /// Sum of positive weights.
+    pub(super) positive: Vec<f64>,
+    /// Sum of negative weights (0 or less).
+    pub(super) negative: Vec<f64>,
+    mean: Vec<f64>,
+    variance: Vec<f64>,
+}
+
+impl Drive {
+    /// Adds up the rows of all projections onto `neurons` neurons.
+    pub(super) fn new(neurons: usize, projections: &[Rows<'_>]) -> Self {
+        let zeros = || vec![0.0; neurons];
+        let mut drive = Self { positive: zeros(), negative: zeros(), mean: zeros(), variance: zeros() };
+        for rows in projections {
+            for row in 0..rows.len() {
+                let (mut positive, mut negative, mut mean, mut variance) = (0.0, 0.0, 0.0, 0.0);
+                for (weight, rate) in rows.weights[rows.range(row)].iter().zip(rows.rates(row)) {
+                    let rate = if rows.calibrated { *rate } else { ASSUMED_RATE };
+                    positive += weight.max(0.0);
+                    negative += weight.min(0.0);
+                    mean += weight * rate;
+                    variance += weight * weight * rate * (1.0 - rate);
+                }
+                for neuron in row * rows.neurons_per_row..((row + 1) * rows.neurons_per_row).min(neurons) {
+                    drive.positive[neuron] += positive;
+                    drive.negative[neuron] += negative;
+                    drive.mean[neuron] += mean;
+                    drive.variance[neuron] += variance;
+                }
+            }
+        }
+        drive
+    }
+}
+
+/// What is known of one neuron besides its input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NeuronFacts {
+    /// Part of the current kept on the chip.
+    pub(super) current_keep: f64,
+    /// Part of the voltage kept on the chip.
+    pub(super) voltage_keep: f64,
+    /// Bias in volts.
+    pub(super) bias: f64,
+    /// Threshold in volts; infinite for a neuron that does not spike.
+    pub(super) threshold: f64,
+    /// Current before the start, in volts.
+    pub(super) u_initial: f64,
+    /// Voltage before the start, in volts.
+    pub(super) v_initial: f64,
+    /// Smallest and largest voltage seen, relative to the reset, if there is data.
+    pub(super) observed: Option<(f64, f64)>,
+}
+
+/// Largest scale of a neuron, in units per volt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cap {
+    /// The largest scale.
+    pub(super) scale: f64,
+    /// Whether it rests on what is likely, because the worst case would cost precision.
+    pub(super) statistical: bool,
+}
+
+/// The largest scale of neuron `index`. `precision`: scale from which on the weights have all their bits.
+pub(super) fn cap(registers: &Registers<'_>, drive: &Drive, index: usize, facts: NeuronFacts, precision: f64) -> Cap {
+    let voltage_max = registers.voltage_max();
+    let over = |room: f64, value: f64| if value > 0.0 { room / value } else { f64::INFINITY };
+    // What is certain to be stored: threshold, bias, initial state.
+    let threshold_reach = registers.threshold_field().high as f64 * registers.threshold_unit();
+    let mut hard = over(registers.bias_reach(), facts.bias.abs())
+        .min(over(voltage_max, facts.u_initial.abs()))
+        .min(over(voltage_max, facts.v_initial.abs()));
+    if facts.threshold.is_finite() {
+        hard = hard.min(over(threshold_reach, facts.threshold.abs()));
+    }
+    let (worst, likely) = (reach(drive, index, facts, true), reach(drive, index, facts, false));
+    let input_room = Registers::overflow_reach(registers.arithmetic.input_overflow);
+    let current_room = Registers::overflow_reach(registers.arithmetic.current_overflow);
+    let biased_room = Registers::overflow_reach(registers.arithmetic.biased_current_overflow);
+    let allowed = |reach: Reach| {
+        over(input_room, reach.input)
+            .min(over(current_room, reach.current))
+            .min(over(biased_room, reach.biased))
+            .min(over(voltage_max, reach.voltage))
+    };
+    let safe = allowed(worst) * ROUNDING_ROOM;
+    let mut cap = if safe >= precision.min(hard) {
+        Cap { scale: hard.min(safe), statistical: false }
+    } else {
+        Cap { scale: hard.min(safe.max(precision.min(allowed(likely)))), statistical: true }
+    };
+    // The voltage is clipped below, not wrapped: deep inhibition is worth its range only where it costs no precision.
+    if let Some((low, _)) = facts.observed {
+        let wanted = over(voltage_max, -low * OBSERVED_HEADROOM).max(precision);
+        cap.scale = cap.scale.min(wanted);
+    }
+    cap
+}
+
+/// Largest magnitudes, in volts.
+#[derive(Clone, Copy)]
+struct Reach {
+    input: f64,
+    current: f64,
+    biased: f64,
+    voltage: f64,
+}
+
+fn reach(drive: &Drive, index: usize, facts: NeuronFacts, worst: bool) -> Reach {
+    let sum_u = 1.0 / (1.0 - facts.current_keep).max(f64::MIN_POSITIVE);
+    let all = drive.positive[index].max(-drive.negative[index]);
+    let mean = drive.mean[index].abs();
+    let deviation = drive.variance[index].max(0.0).sqrt();
+    let likely = |steps: f64, squares: f64| SAFETY * (mean * steps + DEVIATIONS * deviation * squares.sqrt());
+    let (input, current) = if worst || all == 0.0 {
+        (all, if all == 0.0 { 0.0 } else { all * sum_u })
+    } else {
+        let squares = 1.0 / (1.0 - facts.current_keep * facts.current_keep).max(f64::MIN_POSITIVE);
+        (all.min(likely(1.0, 1.0)), (all * sum_u).min(likely(sum_u, squares)))
+    };
+    let current = current + facts.u_initial.abs();
+    let biased = current + facts.bias.abs();
+    let sum_v = 1.0 / (1.0 - facts.voltage_keep).max(f64::MIN_POSITIVE);
+    let voltage = if facts.threshold.is_finite() {
+        // One step beyond the threshold.
+        facts.threshold.abs() + biased
+    } else if let Some((low, high)) = facts.observed {
+        low.abs().max(high.abs()) * OBSERVED_HEADROOM
+    } else if biased == 0.0 {
+        facts.v_initial.abs()
+    } else if worst {
+        facts.v_initial.abs() + biased * sum_v
+    } else {
+        let steps = sum_v.min(ASSUMED_STEPS);
+        facts.v_initial.abs()
+            + (SAFETY * (mean * sum_u + facts.bias.abs()) * steps).min(biased * steps)
+            + SAFETY * DEVIATIONS * deviation * sum_u * steps.sqrt()
+    };
+    Reach { input, current, biased, voltage }
+}

@@ -1,0 +1,1 @@
+//! Populations under the calibrated strategy.

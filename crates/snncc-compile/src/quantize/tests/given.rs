@@ -1,0 +1,1 @@
+//! Integers that a network brings along.
