@@ -1,0 +1,91 @@
+//! The emulator as a witness.
+
+use crate::verification::ChipTotals;
+use crate::witness::{Chip, ChipState, ChipTrace, SampleInput};
+use snncc_data::SpikeTrain;
+use snncc_emu::{CoreTrace, Emulator, OverflowCount, Program, RunOptions, Selection, Trace};
+use snncc_ids::Diagnostics;
+use std::sync::Mutex;
+
+/// A loaded image on the emulator. Emulators are kept for later runs; each run starts from the initial state.
+pub struct EmulatedChip<'a> {
+    program: &'a Program,
+    idle: Mutex<Vec<Emulator<'a>>>,
+    timing: bool,
+    threads: bool,
+}
+
+impl<'a> EmulatedChip<'a> {
+    /// `timing`: whether time and energy are computed. `threads`: whether one run may use several threads, worth while where
+    /// there are few samples.
+    pub fn new(program: &'a Program, timing: bool, threads: bool) -> Self {
+        Self { program, idle: Mutex::new(Vec::new()), timing, threads }
+    }
+}
+
+impl Chip for EmulatedChip<'_> {
+    fn run(&self, input: &SampleInput, steps: u32, state: &[usize]) -> Result<ChipTrace, Diagnostics> {
+        let prepared = self.program.prepare(&input.stimulus)?;
+        let idle = self.idle.lock().expect("bug in snncc: an emulator panicked").pop();
+        let mut emulator = idle.unwrap_or_else(|| Emulator::new(self.program));
+        let options = RunOptions {
+            spikes: Selection::All,
+            states: if state.is_empty() { Selection::None } else { Selection::Some(state.to_vec()) },
+            timing: self.timing,
+            core_steps: false,
+            threads: self.threads,
+        };
+        let trace = emulator.run(&prepared, steps, &options);
+        self.idle.lock().expect("bug in snncc: an emulator panicked").push(emulator);
+        Ok(self.chip_trace(trace, state))
+    }
+}
+
+impl EmulatedChip<'_> {
+    fn chip_trace(&self, mut trace: Trace, state: &[usize]) -> ChipTrace {
+        let totals = totals(&trace);
+        let state = state.iter().map(|population| {
+            let states = trace.populations[*population].states.take().expect("bug in snncc: a state was not recorded");
+            ChipState { u: states.u, v: states.v }
+        });
+        let state = state.collect();
+        let output_voltages = self
+            .program
+            .outputs()
+            .map(|(_, population, _)| trace.populations[population].final_membrane.clone().unwrap_or_default())
+            .collect();
+        let spikes = (trace.populations.into_iter())
+            .map(|p| p.spikes.unwrap_or_else(|| SpikeTrain::silent(p.counts.len() as u32, trace.steps)))
+            .collect();
+        ChipTrace { spikes, state, output_voltages, totals }
+    }
+}
+
+fn totals(trace: &Trace) -> ChipTotals {
+    let sums = &trace.totals;
+    let energy = [
+        ("soma", sums.energy.soma_fj),
+        ("axon_out", sums.energy.axon_out_fj),
+        ("hops", sums.energy.hops_fj),
+        ("axon_in", sums.energy.axon_in_fj),
+        ("synapses", sums.energy.synapses_fj),
+    ];
+    let kinds: [(&str, fn(&CoreTrace) -> OverflowCount); 5] = [
+        ("input", |core| core.overflows.input),
+        ("current", |core| core.overflows.current),
+        ("biased_current", |core| core.overflows.biased_current),
+        ("v_high", |core| core.overflows.v_high),
+        ("v_low", |core| core.overflows.v_low),
+    ];
+    let overflow = |count: fn(&CoreTrace) -> OverflowCount| -> u128 {
+        trace.cores.iter().map(|core| u128::from(count(core).count)).sum()
+    };
+    ChipTotals {
+        synaptic_events: sums.synaptic_events.into(),
+        packets: sums.packets.into(),
+        hops: sums.hops.into(),
+        time_ps: sums.time_ps,
+        energy_fj: energy.map(|(part, fj)| (part.to_string(), fj)).to_vec(),
+        overflows: kinds.map(|(kind, count)| (kind.to_string(), overflow(count))).to_vec(),
+    }
+}
