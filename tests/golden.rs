@@ -11,13 +11,17 @@ use std::process::ExitCode;
 type Run = fn(&Case) -> Result<Vec<Observed>, String>;
 
 /// Every way, by name.
-const WAYS: &[(&str, Run)] = &[("integer reference", Case::run_reference)];
+const WAYS: &[(&str, Run)] =
+    &[("integer reference", Case::run_reference), ("image on the emulator", Case::run_emulator)];
 
 fn check(path: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let case = match parse(&text)? {
         GoldenFile::Network(case) => *case,
-        GoldenFile::Quantizer(quantizer) => quantizer.case()?,
+        GoldenFile::Quantizer(quantizer) => {
+            quantizer.compare_quantizer().map_err(|difference| format!("quantizer: {difference}"))?;
+            quantizer.case()?
+        }
     };
     for (name, run) in WAYS {
         let observed = run(&case).map_err(|fault| format!("{name}: {fault}"))?;

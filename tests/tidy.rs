@@ -108,7 +108,8 @@ fn every_code_has_a_page_and_a_test() {
             let tests_only = path.starts_with(root().join("tests")) && !path.ends_with("tidy.rs")
                 || path.components().any(|part| part.as_os_str() == "tests")
                 || path.ends_with("tests.rs");
-            let tests = if tests_only { Some(text.as_str()) } else { text.split_once("#[cfg(test)]").map(|(_, tests)| tests) };
+            let tests =
+                if tests_only { Some(text.as_str()) } else { text.split_once("#[cfg(test)]").map(|(_, tests)| tests) };
             tests.is_some_and(|tests| tests.contains(code.number()))
         });
         assert!(tested, "{code} is raised by no test that names it");

@@ -7,6 +7,7 @@
 //! The network has no alignment: each population starts at step 1, as in the emulators, so it must be compiled with plain
 //! chip timing.
 
+mod emulated;
 mod file;
 mod pass_through;
 
