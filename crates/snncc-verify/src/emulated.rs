@@ -3,7 +3,7 @@
 use crate::verification::ChipTotals;
 use crate::witness::{Chip, ChipState, ChipTrace, SampleInput};
 use snncc_data::SpikeTrain;
-use snncc_emu::{CoreTrace, Emulator, OverflowCount, Program, RunOptions, Selection, Trace};
+use snncc_emu::{Emulator, OverflowCount, Overflows, Program, RunOptions, Selection, Trace};
 use snncc_ids::Diagnostics;
 use std::sync::Mutex;
 
@@ -70,22 +70,22 @@ fn totals(trace: &Trace) -> ChipTotals {
         ("axon_in", sums.energy.axon_in_fj),
         ("synapses", sums.energy.synapses_fj),
     ];
-    let kinds: [(&str, fn(&CoreTrace) -> OverflowCount); 5] = [
-        ("input", |core| core.overflows.input),
-        ("current", |core| core.overflows.current),
-        ("biased_current", |core| core.overflows.biased_current),
-        ("v_high", |core| core.overflows.v_high),
-        ("v_low", |core| core.overflows.v_low),
-    ];
-    let overflow = |count: fn(&CoreTrace) -> OverflowCount| -> u128 {
-        trace.cores.iter().map(|core| u128::from(count(core).count)).sum()
+    let by_core = |count: fn(&Overflows) -> OverflowCount| -> u128 {
+        trace.cores.iter().map(|core| u128::from(count(&core.overflows).count)).sum()
     };
+    let overflows = [
+        ("input", by_core(|left| left.input)),
+        ("current", by_core(|left| left.current)),
+        ("biased_current", by_core(|left| left.biased_current)),
+        ("v_high", by_core(|left| left.v_high)),
+        ("v_low", by_core(|left| left.v_low)),
+    ];
     ChipTotals {
         synaptic_events: sums.synaptic_events.into(),
         packets: sums.packets.into(),
         hops: sums.hops.into(),
         time_ps: sums.time_ps,
         energy_fj: energy.map(|(part, fj)| (part.to_string(), fj)).to_vec(),
-        overflows: kinds.map(|(kind, count)| (kind.to_string(), overflow(count))).to_vec(),
+        overflows: overflows.map(|(kind, count)| (kind.to_string(), count)).to_vec(),
     }
 }

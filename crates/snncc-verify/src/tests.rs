@@ -225,7 +225,7 @@ fn image(ir: &QuantizedIr, delay: impl Fn(u32, u32) -> u8) -> Image {
 fn sample(at: usize) -> Result<SampleInput, Diagnostics> {
     let mut spikes = SpikeTrain::new(3);
     for t in 1..=STEPS as usize {
-        spikes.push_step((0..3).filter(|element| (t + at) % (2 + (*element as usize + at) % 3) == 0));
+        spikes.push_step((0..3).filter(|element| (t + at).is_multiple_of(2 + (*element as usize + at) % 3)));
     }
     let ports = vec![PortStimulus { port: "in".into(), spikes }];
     Ok(SampleInput { stimulus: Stimulus { ports, host_biases: vec![] }, analog: vec![] })
