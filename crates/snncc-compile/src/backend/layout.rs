@@ -27,6 +27,8 @@ pub(crate) struct Layout {
     pub(crate) formats: Vec<SynapseFormat>,
     /// Words in all.
     pub(crate) words: u64,
+    /// Words of each list.
+    pub(crate) words_of_list: Vec<u32>,
     /// Longest extra delay.
     pub(crate) longest_delay: u32,
     /// Delay bits of the core.
@@ -52,7 +54,7 @@ pub(crate) fn delay_bits(core: &LoihiCore, longest_delay: u32) -> u8 {
 
 /// Smallest index width of the chip that holds `index`; the largest if none does (the number of compartments is limited so
 /// that this does not occur).
-fn index_bits(core: &LoihiCore, index: u32) -> u8 {
+pub(crate) fn index_bits(core: &LoihiCore, index: u32) -> u8 {
     let widths = &core.formats.index_bits.0;
     *widths
         .iter()
@@ -89,8 +91,16 @@ impl Layout {
                 [with(None), with(Some(index_bits(core, *largest)))]
             })
             .collect();
-        let mut layout =
-            Self { formats: Vec::new(), words: 0, longest_delay, delay_bits, of_family, dense: Vec::new(), block };
+        let mut layout = Self {
+            formats: Vec::new(),
+            words: 0,
+            words_of_list: Vec::new(),
+            longest_delay,
+            delay_bits,
+            of_family,
+            dense: Vec::new(),
+            block,
+        };
         layout.choose(lists, &vec![Allowed::Both; families.len()]);
         if layout.formats.len() as u64 > format_limit {
             let allowed = layout.one_format_each(lists);
@@ -114,11 +124,11 @@ impl Layout {
 
     fn choose(&mut self, lists: &RawLists, allowed: &[Allowed]) {
         self.dense = vec![false; lists.segments.len()];
-        self.words = 0;
+        self.words_of_list.clear();
         let mut in_use = vec![[false; 2]; self.of_family.len()];
         let mut start = 0;
         for end in &lists.list_ends {
-            let mut position = 0;
+            let (mut position, mut words) = (0, 0);
             for at in start..*end as usize {
                 let segment = &lists.segments[at];
                 let (as_dense, sparse_words) = self.words_of(lists, segment, position);
@@ -129,13 +139,15 @@ impl Layout {
                         words < sparse_words || words == sparse_words && entries == segment.entries().len()
                     }
                 };
-                self.words += if dense { as_dense.map_or(0, |(words, _)| words) } else { sparse_words };
+                words += if dense { as_dense.map_or(0, |(words, _)| words) } else { sparse_words };
                 self.dense[at] = dense;
                 in_use[usize::from(segment.family)][usize::from(!dense)] = true;
                 position = lists.index[segment.entries().end - 1] + 1;
             }
+            self.words_of_list.push(u32::try_from(words).expect("bug in snncc: a list of 2^32 words"));
             start = *end as usize;
         }
+        self.words = self.words_of_list.iter().map(|words| u64::from(*words)).sum();
         self.formats.clear();
         for (formats, used) in self.of_family.iter().zip(in_use) {
             self.formats.extend(formats.iter().zip(used).filter(|(_, used)| *used).map(|(format, _)| *format));

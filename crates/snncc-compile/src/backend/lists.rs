@@ -51,6 +51,8 @@ pub(crate) struct RawLists {
     pub(crate) segments: Vec<Segment>,
     /// End of each list in `segments`.
     pub(crate) list_ends: Vec<u32>,
+    /// Hash of the content of each list.
+    pub(crate) hashes: Vec<u64>,
     /// Entries: targets relative to the base of the axon.
     pub(crate) index: Vec<u32>,
     /// Entries: weight mantissas.
@@ -118,6 +120,7 @@ impl Interner {
         }
         if known == NONE {
             lists.list_ends.push(lists.segments.len() as u32);
+            lists.hashes.push(hash);
             self.latest.insert(hash, new);
             self.previous.push(head);
             known = new;

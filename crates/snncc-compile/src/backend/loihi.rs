@@ -2,7 +2,8 @@
 
 use crate::backend::layout::{Family, Layout, delay_bits};
 use crate::backend::lists::{RawLists, collect};
-use crate::backend::{Backend, CoreCount, CoreLimits, CoreUse, Part, Resource, View, values_of};
+use crate::backend::tiles::{ProjectionBound, convolution_bound, other_estimate};
+use crate::backend::{Backend, CoreCount, CoreLimits, CoreUse, Part, Resource, Tile, View, values_of};
 use snncc_chip::{ExponentRule, Limit, LoihiCore};
 use snncc_ids::{IdVec, PopulationId, ProjectionId};
 use snncc_image::{
@@ -159,6 +160,33 @@ impl Backend for LoihiBackend<'_> {
         (1_u64 << power).saturating_sub(u64::from(formats.delay_slots_reserved.0)).min(u64::from(u8::MAX)) as u32
     }
 
+    fn tile_use(&self, population: PopulationId, tile: &Tile) -> CoreUse {
+        let incoming = self.view.incoming(population);
+        let longest = incoming.iter().map(|id| self.view.projection(*id).delays.max() - 1).max().unwrap_or(0);
+        let bits = delay_bits(self.core, longest);
+        let mut sum = ProjectionBound::default();
+        for id in incoming {
+            let family = self.families[*id];
+            let format = SynapseFormat { delay_bits: if family.delayed { bits } else { 0 }, ..family.format };
+            let bound = match &self.view.projection(*id).connectivity {
+                Connectivity::Convolution(g) => {
+                    let mantissas = &self.view.ir.weights[*id].mantissas;
+                    let uniform = mantissas.windows(2).all(|pair| pair[0] == pair[1]) && !family.delayed;
+                    convolution_bound(self.core, g, &format, uniform, tile)
+                }
+                _ => other_estimate(self.view, self.core, *id, &format, tile.len() as u64),
+            };
+            sum.axons += bound.axons;
+            sum.words += bound.words;
+        }
+        let mut used = CoreUse::default();
+        used.set(Resource::Compartments, tile.len() as u64);
+        used.set(Resource::InAxons, sum.axons);
+        used.set(Resource::SynapseWords, sum.words);
+        used.set(Resource::AccumulatorSlots, (tile.len() as u64) << bits);
+        used
+    }
+
     fn count(&self, parts: &[Part<'_>]) -> CoreCount {
         let (lists, layout) = self.synapses(parts);
         let tables = self.tables(parts);
@@ -171,11 +199,13 @@ impl Backend for LoihiBackend<'_> {
         used.set(Resource::ThresholdConfigs, tables.thresholds.len() as u64);
         used.set(Resource::SynapseFormats, layout.formats.len() as u64);
         used.set(Resource::AccumulatorSlots, compartments << delay_bits(self.core, layout.longest_delay));
+        let mut hashed: Vec<(u64, u32)> = lists.hashes.iter().copied().zip(layout.words_of_list).collect();
+        hashed.sort_unstable();
         CoreCount {
             used,
             sources: lists.axons.iter().map(|axon| axon.source).collect(),
             longest_delay: layout.longest_delay,
-            lists: lists.list_ends.len() as u32,
+            lists: hashed,
         }
     }
 

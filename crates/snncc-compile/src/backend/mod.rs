@@ -6,6 +6,7 @@
 mod layout;
 mod lists;
 mod loihi;
+mod tiles;
 mod view;
 
 pub use view::View;
@@ -15,6 +16,7 @@ pub(crate) use loihi::LoihiBackend;
 use snncc_chip::{CoreKind, Limit, Target};
 use snncc_ids::PopulationId;
 use snncc_image::CoreImage;
+use std::ops::Range;
 
 /// A resource of a core that has a limit (docs/CHIP_SEMANTICS.md, "Resources of a core").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +173,29 @@ pub struct Part<'a> {
     pub neurons: &'a [u32],
 }
 
+/// A box of a convolution's outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Channels.
+    pub channels: Range<u32>,
+    /// Rows.
+    pub rows: Range<u32>,
+    /// Columns.
+    pub columns: Range<u32>,
+}
+
+impl Tile {
+    /// Neurons in it.
+    pub fn len(&self) -> usize {
+        self.channels.len() * self.rows.len() * self.columns.len()
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What a core with given neurons needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoreCount {
@@ -180,8 +205,8 @@ pub struct CoreCount {
     pub sources: Vec<u32>,
     /// Longest extra delay.
     pub longest_delay: u32,
-    /// Distinct synapse lists.
-    pub lists: u32,
+    /// Hash of the content and words of each distinct list, by hash: what two cores may have in common.
+    pub lists: Vec<(u64, u32)>,
 }
 
 /// Rules of a kind of core for one network.
@@ -197,6 +222,10 @@ pub trait Backend: Sync {
 
     /// Longest extra delay that a core can hold.
     fn longest_delay(&self) -> u32;
+
+    /// Resources of a core with this tile of a population, without expanding it: not below the exact ones where all projections
+    /// into the population are convolutions.
+    fn tile_use(&self, population: PopulationId, tile: &Tile) -> CoreUse;
 
     /// Exact resources of a core with these parts, compartments in this order.
     fn count(&self, parts: &[Part<'_>]) -> CoreCount;

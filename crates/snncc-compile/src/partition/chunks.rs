@@ -104,14 +104,9 @@ impl<B: Backend> Rules<'_, B> {
         if !axons.allows(sum(Resource::InAxons)) && !axons.allows(union_len(&bin.sources, &chunk.sources)) {
             return true;
         }
-        // Lists shared between the two can save words, but never more than the smaller side has.
+        // Lists that both have are stored once, as long as their sources have no other list on the core.
         let words = self.limits().get(Resource::SynapseWords);
-        let (a, b) = (bin.used.get(Resource::SynapseWords), chunk.used.get(Resource::SynapseWords));
-        if words.allows(a + b) {
-            return false;
-        }
-        let shares = |count: &CoreCount| u64::from(count.lists) * 8 < count.used.get(Resource::InAxons) * 7;
-        !(shares(bin) && shares(chunk) && words.allows(a.max(b)))
+        !words.allows(sum(Resource::SynapseWords)) && !words.allows(words_together(&bin.lists, &chunk.lists))
     }
 
     /// The bin with more neurons, if that fits.
@@ -148,4 +143,17 @@ pub(crate) fn union_len(a: &[u32], b: &[u32]) -> u64 {
         }
     }
     (a.len() + b.len() - both) as u64
+}
+
+/// Words of the lists of two cores together, equal ones counted once. Both ascending.
+fn words_together(a: &[(u64, u32)], b: &[(u64, u32)]) -> u64 {
+    let sum = |lists: &[(u64, u32)]| lists.iter().map(|(_, words)| u64::from(*words)).sum::<u64>();
+    let (mut rest, mut common) = (b, 0);
+    for list in a {
+        rest = &rest[rest.partition_point(|other| other < list)..];
+        if rest.first() == Some(list) {
+            common += u64::from(list.1);
+        }
+    }
+    sum(a) + sum(b) - common
 }

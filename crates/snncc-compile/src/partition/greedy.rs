@@ -6,6 +6,9 @@ use crate::partition::request::Request;
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
 use std::collections::BTreeMap;
 
+/// Cores that are counted exactly for a chunk before it gets one of its own.
+const EXACT_TRIES: usize = 12;
+
 /// Packs chunks.
 ///
 /// # Errors

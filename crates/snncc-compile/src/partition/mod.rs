@@ -15,6 +15,7 @@ mod greedy;
 mod legality;
 mod request;
 mod split;
+mod tiles;
 
 use crate::backend::{CoreLimits, CoreUse, View, backend};
 use crate::options::Ctx;

@@ -3,7 +3,8 @@
 use crate::backend::{Backend, CoreCount, Part, Resource, View};
 use crate::partition::chunks::{Chunk, OwnedPart};
 use crate::partition::request::Request;
-use crate::partition::{PopulationCores, populations};
+use crate::partition::{PopulationCores, populations, tiles};
+use rayon::prelude::*;
 use snncc_chip::Limit;
 use snncc_ids::{IdVec, PopulationId};
 
@@ -28,8 +29,19 @@ pub(crate) fn split<B: Backend>(view: &View<'_>, backend: &B, request: &Request)
             chunked.chunks.push(Chunk { part: OwnedPart { population, neurons }, count, pinned: Some(pin.core) });
         }
         let least = request.least_cores(population).saturating_sub((chunked.chunks.len() - first) as u32).max(1);
-        let order: Vec<u32> = (0..free.len() as u32).filter(|neuron| free[*neuron as usize]).collect();
-        cut(backend, population, &order, least, &mut chunked.chunks);
+        let runs = match tiles::tiles(view, backend, population, least) {
+            Some(tiles) => tiles,
+            None => vec![(0..free.len() as u32).collect()],
+        };
+        let least = least.div_ceil(runs.len() as u32);
+        let cut_runs: Vec<Vec<Chunk>> = runs
+            .into_par_iter()
+            .map(|mut run| {
+                run.retain(|neuron| free[*neuron as usize]);
+                cut(backend, population, &run, least)
+            })
+            .collect();
+        chunked.chunks.extend(cut_runs.into_iter().flatten());
         let own = &chunked.chunks[first..];
         let limits = backend.limits();
         let fullest = own.iter().max_by(|a, b| {
@@ -43,13 +55,8 @@ pub(crate) fn split<B: Backend>(view: &View<'_>, backend: &B, request: &Request)
 }
 
 /// Cuts neurons in this order into as few runs as fit, at least `least`.
-pub(crate) fn cut<B: Backend>(
-    backend: &B,
-    population: PopulationId,
-    order: &[u32],
-    least: u32,
-    chunks: &mut Vec<Chunk>,
-) {
+pub(crate) fn cut<B: Backend>(backend: &B, population: PopulationId, order: &[u32], least: u32) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
     let (mut rest, mut wanted, mut guess) = (order, least as usize, None);
     while !rest.is_empty() {
         let cap = rest.len().div_ceil(wanted.max(1)).min(backend.compartments_per_core());
@@ -60,6 +67,7 @@ pub(crate) fn cut<B: Backend>(
         rest = &rest[len..];
         wanted = wanted.saturating_sub(1);
     }
+    chunks
 }
 
 /// The longest prefix of `order` that fits on a core, at least one neuron (the legality check has seen to that), assuming
@@ -76,26 +84,33 @@ pub(crate) fn longest_prefix<B: Backend>(
     if unlimited {
         return (order.len(), count(order.len()));
     }
-    // Fits at `low`, does not at `high`.
+    if order.len() == 1 {
+        return (1, count(1));
+    }
+    // All first: a tile that fits as a whole may not fit in part (a row cut short has lists of its own).
+    let mut next = guess.unwrap_or(order.len()).clamp(1, order.len());
+    // Fits at `low` (one neuron always does; it is counted only if nothing else fits), does not at `high`.
     let (mut low, mut high) = (1, order.len() + 1);
-    let mut best = count(1);
-    let mut next = guess.unwrap_or(64).clamp(1, order.len());
-    let mut tries = 0;
+    let mut best: Option<CoreCount> = None;
+    let (mut tries, mut fraction) = (0, 0.0);
     while high - low > 1 {
         if next > low && next < high {
             let tried = count(next);
-            if limits.check(&tried.used).is_ok() {
+            let fits = limits.check(&tried.used).is_ok();
+            if fits || best.is_none() {
+                fraction = limits.fraction(&tried.used, limits.binding(&tried.used)) / next as f64;
+            }
+            if fits {
                 low = next;
-                best = tried;
+                best = Some(tried);
             } else {
                 high = next;
             }
         }
         tries += 1;
-        // By proportion at first (and a little more at once where that is off), then by halves.
-        let fraction = limits.fraction(&best.used, limits.binding(&best.used));
-        next = if tries % 3 != 0 && fraction > 0.0 { (low as f64 / fraction) as usize } else { low + (high - low) / 2 };
+        // By proportion twice (the second time from the better sample), then a halving against bad proportions.
+        next = if tries % 3 != 0 && fraction > 0.0 { (1.0 / fraction) as usize } else { low + (high - low) / 2 };
         next = next.clamp(low + 1, (high - 1).max(low + 1));
     }
-    (low, best)
+    (low, best.unwrap_or_else(|| count(1)))
 }

@@ -1,6 +1,7 @@
 //! The mapping stages from outside: every image is the network, within every limit.
 
 mod checker;
+mod known;
 mod networks;
 
 use checker::check_image;
@@ -26,6 +27,43 @@ fn map(ir: &QuantizedIr, target: &Target, options: &Options) -> Result<(Routed, 
     let routed = route(placed, &mut ctx)?;
     let image = emit(&routed, &mut ctx)?;
     Ok((routed, image))
+}
+
+fn map_stages(name: &str, ir: &QuantizedIr, target: &Target, options: &Options) {
+    let mut observer = NoObserver;
+    let mut ctx = Ctx { target, options, calibration: None, observer: &mut observer };
+    let start = std::time::Instant::now();
+    let partitioned = match partition(ir.clone(), &mut ctx) {
+        Ok(p) => p,
+        Err(e) => {
+            println!("{name}: {:?} {e} {:?}", start.elapsed(), e.0[0].notes);
+            return;
+        }
+    };
+    let t1 = start.elapsed();
+    let (n, lb) = (partitioned.cores().len(), partitioned.cores_at_least());
+    let axons: u64 = partitioned.core_use().map(|u| u.get(snncc_compile::backend::Resource::InAxons)).sum();
+    for (id, p) in partitioned.population_cores().iter_with_ids() {
+        if let Some(p) = p {
+            println!("  {:?} {p:?}", partitioned.ir().graph.populations[id].shape);
+        }
+    }
+    let placed = place(partitioned, &mut ctx).unwrap();
+    let t2 = start.elapsed();
+    let hops = placed.hops_per_step();
+    let routed = route(placed, &mut ctx).unwrap();
+    let t3 = start.elapsed();
+    let image = emit(&routed, &mut ctx).unwrap();
+    let t4 = start.elapsed();
+    println!(
+        "{name}: cores {n} (>= {lb}), axons {axons}, hops {hops}, partition {t1:?} place {:?} route {:?} emit {:?}",
+        t2 - t1,
+        t3 - t2,
+        t4 - t3
+    );
+    let start = std::time::Instant::now();
+    let bytes = image.to_bytes();
+    println!("   {} bytes, {:?}", bytes.len(), start.elapsed());
 }
 
 fn with_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
