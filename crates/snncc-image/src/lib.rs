@@ -5,11 +5,13 @@
 //! judged by the emulator, which recounts every capacity itself.
 
 mod bytes;
+mod dump;
 mod image;
 mod read;
 mod synapses;
 mod write;
 
+pub use dump::{dump, dump_rows};
 pub use image::{
     AxonTable, AxonTarget, CompartmentConfig, Compartments, CoreImage, CoreSettings, Image, InAxon, InputPort,
     Location, NoiseSetting, NoiseTarget, OutputPort, PopulationSymbol, Readout, ResetModel, SignMode, SynapseFormat,
