@@ -121,12 +121,9 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Keep the output folder here instead of in a temporary place.
+    /// Keep the files here instead of in a temporary place.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// How a network is read and lowered.
@@ -274,7 +271,7 @@ pub(crate) struct DataArgs {
     pub(crate) labels: Option<PathBuf>,
     /// What the data is: levels, series, spikes or events [default: by the file].
     #[arg(long, value_parser = values::data_kind, value_name = "KIND")]
-    pub(crate) data: Option<DataKind>,
+    pub(crate) data_kind: Option<DataKind>,
     /// How data becomes input: constant, rate, poisson, latency or spikes [default: by the data].
     #[arg(long, value_parser = values::coding)]
     pub(crate) coding: Option<Coding>,

@@ -7,7 +7,8 @@ use crate::values::InputValue;
 use snncc_data::{Coding, Encoded, HostBias, SampleValues, Samples, Stimulus, encode};
 use snncc_formats::data_files::{DataKind, read_labels, read_samples};
 use snncc_ids::{Diagnostic, Diagnostics, code, did_you_mean};
-use snncc_ir::{Ir, IrNeurons, IrWeights, PopulationRole};
+use snncc_ir::shapes::Shapes;
+use snncc_ir::{Ir, IrNeurons, IrWeights, Network, Node, PopulationRole};
 use std::path::PathBuf;
 
 /// Steps of a sample where neither the user nor the data says.
@@ -29,7 +30,7 @@ impl<'a> From<&'a DataArgs> for DataRequest<'a> {
         Self {
             inputs: &args.input,
             labels: args.labels.as_ref(),
-            kind: args.data,
+            kind: args.data_kind,
             coding: args.coding,
             steps: args.steps,
             samples: args.samples,
@@ -186,10 +187,10 @@ impl Data {
     }
 }
 
-/// The input ports of a graph.
-pub(crate) fn ports_of(graph: &snncc_ir::Graph) -> Vec<Port> {
-    let inputs = graph.populations.iter().filter(|population| population.role == PopulationRole::Input);
-    inputs.map(|population| (population.name.clone(), population.len())).collect()
+/// The input ports of a network whose shapes are known.
+pub(crate) fn ports_of_network(network: &Network, shapes: &Shapes) -> Vec<Port> {
+    let inputs = network.nodes.iter_with_ids().filter(|(_, node)| matches!(node.node, Node::Input { .. }));
+    inputs.map(|(id, node)| (node.name.clone(), shapes.output_len(id))).collect()
 }
 
 /// Turns constant input values into constant currents of the populations they reach: the host multiplies them with the

@@ -24,6 +24,19 @@ pub(crate) struct LoadedNetwork {
 }
 
 impl LoadedNetwork {
+    /// Stands for a network that could not be read, in the report that says so.
+    pub(crate) fn unread(path: &Path) -> Self {
+        let file = std::fs::read(path).ok();
+        let sha256 = file.map_or(String::new(), |bytes| crate::files::sha256_hex(&bytes));
+        let path = path.display().to_string();
+        Self {
+            network: Network::default(),
+            inputs: vec![("network".to_owned(), file_name(&path), sha256)],
+            source: Source { path, text: None },
+            spans: SpanIndex::default(),
+        }
+    }
+
     /// Gives each diagnostic its place in the text.
     pub(crate) fn annotate(&self, diagnostics: Vec<Diagnostic>) -> Diagnostics {
         let mut diagnostics = Diagnostics(diagnostics);

@@ -4,14 +4,18 @@
 //! folders, `report` fills reports. **Invariant:** results go to standard output and nothing else does.
 
 mod args;
+mod calibrate;
 mod commands;
+mod compilation;
 mod data;
 mod files;
 mod load;
 mod output;
 mod report;
+mod running;
 mod session;
 mod show;
+mod stage_text;
 mod values;
 
 use args::Cli;

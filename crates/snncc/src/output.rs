@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use snncc_chip::{HardwareModel, Target, TargetFile};
 use snncc_formats::ron_network::{read_network, write_network};
 use snncc_formats::tensor_files::{AnyTensor, read_npz, write_npz};
-use snncc_ids::{Id, IdVec, ProjectionId};
+use snncc_ids::{Id, ProjectionId};
 use snncc_image::Image;
 use snncc_ir::{Network, QuantizedIr, Tensor};
 use std::collections::BTreeMap;
@@ -328,7 +328,6 @@ pub(crate) struct Opened {
     pub(crate) manifest: Manifest,
     pub(crate) target: Target,
     pub(crate) image: Image,
-    pub(crate) image_sha256: String,
 }
 
 impl Opened {
@@ -363,7 +362,7 @@ impl Opened {
             .map_err(|error| format!("`{shown}/{PROGRAM}` cannot be read: {error}"))?;
         let image =
             Image::from_bytes(&bytes).map_err(|problems| format!("`{shown}/{PROGRAM}` is damaged: {problems}"))?;
-        Ok(Self { folder: folder.to_owned(), manifest, target, image, image_sha256: sha256_hex(&bytes) })
+        Ok(Self { folder: folder.to_owned(), manifest, target, image })
     }
 
     /// A file whose hash the manifest holds.
@@ -418,7 +417,7 @@ pub(crate) fn read_report(path: &Path) -> Result<snncc_report::ReportData, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use snncc_ids::PopulationId;
+    use snncc_ids::{IdVec, PopulationId};
     use snncc_ir::{
         Connectivity, Delays, Graph, IntNeurons, IntWeights, Param, Population, PopulationRole, Projection,
         ProjectionQuality, ResetModel, SignMode,

@@ -41,6 +41,8 @@ pub(crate) struct Session {
     terminal: bool,
     /// Whether the command prints JSON as its result.
     pub(crate) json: bool,
+    /// Whether to say which command is useful next.
+    pub(crate) guides: bool,
     denied: usize,
     said: Vec<(Diagnostic, serde_json::Value)>,
 }
@@ -55,7 +57,7 @@ impl Session {
             When::Never => false,
             When::Auto => terminal && !no_color,
         };
-        Self { global, paint: Paint { on }, terminal, json: false, denied: 0, said: Vec::new() }
+        Self { global, paint: Paint { on }, terminal, json: false, guides: true, denied: 0, said: Vec::new() }
     }
 
     /// Shows diagnostics and remembers them. Warnings are dropped with `-q` on the screen, and with `--allow` everywhere.
@@ -125,11 +127,6 @@ impl Session {
         self.said.iter().map(|(diagnostic, _)| diagnostic)
     }
 
-    /// Whether to say more than usual.
-    pub(crate) fn verbose(&self) -> bool {
-        self.global.verbose > 0
-    }
-
     /// Says something on standard error that is no diagnostic: not with -q.
     pub(crate) fn note(&self, text: &str) {
         if !self.global.quiet && self.global.message_format != MessageFormat::Json {
@@ -139,7 +136,7 @@ impl Session {
 
     /// Says which command is useful next: not with -q or --json.
     pub(crate) fn next(&self, command: &str) {
-        if !self.json {
+        if !self.json && self.guides {
             self.note(&format!("next: {command}"));
         }
     }

@@ -82,9 +82,6 @@ pub(crate) enum Emit {
     Stage(&'static str),
 }
 
-/// Stages in the order they run.
-pub(crate) const STAGES: [&str; 6] = ["lower", "quantize", "partition", "place", "route", "emit"];
-
 impl Emit {
     /// Whether the result of this stage is asked for.
     pub(crate) fn wants(self, stage: &str) -> bool {

@@ -1,9 +1,15 @@
 //! One file per subcommand: each turns its arguments into a result on standard output and an exit code.
 
+mod check;
+mod compile;
 mod completions;
+mod demo;
+mod emulate;
 mod explain;
 mod inspect;
+mod report;
 mod targets;
+mod verify;
 
 use crate::args::Command;
 use crate::session::{Outcome, Session};
@@ -11,11 +17,16 @@ use crate::session::{Outcome, Session};
 /// Runs a command.
 pub(crate) fn run(session: &mut Session, command: Command) -> Outcome {
     match command {
+        Command::Demo(args) => demo::run(session, &args),
+        Command::Check(args) => check::run(session, &args),
+        Command::Compile(args) => compile::run(session, &args),
+        Command::Emulate(args) => emulate::run(session, &args),
+        Command::Verify(args) => verify::run(session, &args),
+        Command::Report(args) => report::run(session, &args),
         Command::Targets { action } => targets::run(session, &action),
         Command::Explain(args) => explain::run(session, &args),
         Command::Inspect(args) => inspect::run(session, &args),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man { dir } => completions::man(session, dir.as_deref()),
-        _ => unreachable!(),
     }
 }

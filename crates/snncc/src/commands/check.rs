@@ -1,0 +1,130 @@
+//! `snncc check`: all problems of a network, and whether it fits a target.
+
+use crate::args::CheckArgs;
+use crate::compilation::{Fit, Follower, Job, apply_overrides, options};
+use crate::load;
+use crate::session::{Outcome, Session};
+use serde_json::json;
+use snncc_compile::lower::{LowerOptions, lower};
+use snncc_ids::{Diagnostic, Diagnostics, Severity};
+
+/// What a check found, for its JSON form.
+struct Findings {
+    problems: Vec<Diagnostic>,
+    fit: Option<Fit>,
+    fits: Option<bool>,
+}
+
+/// Checks a network.
+pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
+    session.json = args.json;
+    let network = load::network(session, &args.network);
+    let target = args.target.as_deref().map(|name| load::target(session, name)).transpose();
+    // Both are reported before either stops the check.
+    let loaded = network.and_then(|network| target.map(|target| (network, target)));
+    let (mut network, target) = match loaded {
+        Ok(loaded) => loaded,
+        Err(failure) => {
+            if args.json {
+                print_json(session, &Findings { problems: Vec::new(), fit: None, fits: None }, false);
+            }
+            return Err(failure);
+        }
+    };
+    apply_overrides(&mut network.network, &args.lowering);
+    let mut findings = Findings { problems: Vec::new(), fit: None, fits: None };
+    match &target {
+        None => {
+            let options = LowerOptions {
+                align: !args.lowering.no_align,
+                allow_loop_latency: args.lowering.allow_loop_latency,
+                ..LowerOptions::default()
+            };
+            match lower(&network.network, &options) {
+                Ok(lowered) => findings.problems = lowered.warnings,
+                Err(problems) => findings.problems = problems.0,
+            }
+        }
+        Some(target) => {
+            let options = options(&network.network, &target.target, &args.lowering, &args.quantize, &args.mapping);
+            match options {
+                Err(problems) => findings.problems = problems.0,
+                Ok(options) => {
+                    let job = Job { network: &network, target, options, calibration: None };
+                    with_target(session, &job, &mut findings);
+                }
+            }
+        }
+    }
+    let problems = network.annotate(std::mem::take(&mut findings.problems));
+    findings.problems = problems.0.clone();
+    let ok = !problems.has_errors();
+    let source = network.source.clone();
+    let outcome = if ok {
+        session.say(problems.0, Some(&source));
+        Ok(0)
+    } else {
+        Err(session.fail(problems, Some(&source)))
+    };
+    if args.json {
+        print_json(session, &findings, ok);
+    } else if ok {
+        let name = args.network.display();
+        match (&target, &findings.fit) {
+            (Some(target), Some(fit)) => println!(
+                "{name}: ok; fits `{}` on {} of {} cores",
+                target.target.name(),
+                fit.cores,
+                target.target.usable_cores()
+            ),
+            _ => println!("{name}: ok"),
+        }
+    }
+    if ok {
+        let target = args.target.as_deref().unwrap_or("loihi-emu");
+        session.next(&format!("snncc compile {} --target {target} -o out", args.network.display()));
+    }
+    outcome
+}
+
+fn with_target(session: &Session, job: &Job<'_>, findings: &mut Findings) {
+    let mut follower = Follower::new(session, &[]);
+    let quantized = job.quantized(&job.options, &mut follower);
+    findings.problems = std::mem::take(&mut follower.warnings);
+    let quantized = match quantized {
+        Ok(quantized) => Some(quantized),
+        Err(problems) => {
+            findings.problems.extend(problems.0);
+            // Values that do not fit their fields do not hide what does not fit the cores.
+            job.saturated()
+        }
+    };
+    let Some(quantized) = quantized else { return };
+    match job.fits(quantized, &mut follower) {
+        Ok(fit) => {
+            findings.fits = Some(true);
+            findings.fit = Some(fit);
+        }
+        Err(Diagnostics(problems)) => {
+            findings.fits = Some(false);
+            findings.problems.extend(problems);
+        }
+    }
+    findings.problems.append(&mut follower.warnings);
+}
+
+fn print_json(session: &Session, findings: &Findings, ok: bool) {
+    let count = |severity| session.said().filter(|diagnostic| diagnostic.severity == severity).count();
+    let diagnostics: Vec<serde_json::Value> =
+        session.diagnostics_jsonl().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let value = json!({
+        "ok": ok,
+        "errors": count(Severity::Error),
+        "warnings": count(Severity::Warning),
+        "fits": findings.fits,
+        "cores": findings.fit.as_ref().map(|fit| fit.cores),
+        "cores_at_least": findings.fit.as_ref().map(|fit| fit.at_least),
+        "diagnostics": diagnostics,
+    });
+    println!("{}", serde_json::to_string_pretty(&value).expect("bug in snncc: a value is always serializable"));
+}

@@ -1,0 +1,331 @@
+//! `snncc compile`: the whole flow, into an output folder.
+
+use crate::args::{CalibrationArgs, CompileArgs};
+use crate::calibrate::calibrate;
+use crate::compilation::{Follower, Job, Results, apply_overrides, options};
+use crate::data::{self, DataRequest};
+use crate::files::sha256_hex;
+use crate::load::{self, LoadedNetwork, LoadedTarget};
+use crate::output::{
+    DIAGNOSTICS, Existing, FAILED, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT, existing,
+    network_files, quantized_files, write_file,
+};
+use crate::session::{Failure, Outcome, Session, exit};
+use crate::stage_text;
+use crate::values::{Emit, InputValue};
+use serde_json::json;
+use snncc_compile::{Calibration, Compiled, Options};
+use snncc_ids::{Diagnostics, Severity};
+use snncc_report::{ReportData, Value, views};
+use std::path::{Path, PathBuf};
+
+/// Folder for `out/NET@TARGET`.
+fn default_output(network: &Path, target: &str) -> PathBuf {
+    let stem = |path: &Path| path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+    Path::new("out").join(format!("{}@{}", stem(network), stem(Path::new(target))))
+}
+
+/// Compiles a network.
+pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
+    session.json = args.json;
+    let output = args.output.clone().unwrap_or_else(|| default_output(&args.network, &args.target));
+    // Before the work, not after it: is the place free?
+    let folder = OutputFolder::begin(&output, args.force).map_err(|message| session.usage(&message))?;
+    let network = load::network(session, &args.network);
+    let target = load::target(session, &args.target);
+    let (mut network, target) = match (network, target) {
+        (Ok(network), Ok(target)) => (network, target),
+        (Err(failure), Ok(target)) => {
+            let network = LoadedNetwork::unread(&args.network);
+            let job = Job { network: &network, target: &target, options: Options::default(), calibration: None };
+            return Err(leave_failure(session, folder, &output, &job, "read", failure, args.json));
+        }
+        (_, Err(failure)) => return Err(failure),
+    };
+    apply_overrides(&mut network.network, &args.lowering);
+    let options = options(&network.network, &target.target, &args.lowering, &args.quantize, &args.mapping);
+    let mut job = Job { network: &network, target: &target, options: Options::default(), calibration: None };
+    job.options = match options {
+        Ok(options) => options,
+        Err(problems) => {
+            let failure = session.fail(network.annotate(problems.0), Some(&network.source));
+            return Err(leave_failure(session, folder, &output, &job, "options", failure, args.json));
+        }
+    };
+    let mut inputs = network.inputs.clone();
+    match calibration(session, &network, &args.calibration, &mut inputs) {
+        Ok(calibration) => job.calibration = calibration,
+        Err(failure) => return Err(leave_failure(session, folder, &output, &job, "calibrate", failure, args.json)),
+    }
+    let mut follower = Follower::new(session, &args.emit);
+    let compiled = job.compile(&mut follower);
+    let warnings = network.annotate(std::mem::take(&mut follower.warnings));
+    session.say(warnings.0, Some(&network.source));
+    let compiled = match compiled {
+        Ok(compiled) => compiled,
+        Err(stopped) => {
+            let problems = network.annotate(stopped.problems.0);
+            let failure = session.fail(problems, Some(&network.source));
+            return Err(leave_failure(session, folder, &output, &job, &stopped.stage, failure, args.json));
+        }
+    };
+    let mut manifest = manifest(&job, &inputs, command_line());
+    if args.timings {
+        manifest.timings_ms = follower.timings_ms.clone();
+    }
+    let texts = stage_texts(&follower, &compiled, &target, &args.emit);
+    let report = write(session, &folder, &job, &compiled, manifest, &texts)
+        .and_then(|report| folder.commit().map(|()| report))
+        .map_err(|message| {
+            eprintln!("error: {message}");
+            Failure { exit: exit::INPUT }
+        })?;
+    if args.timings {
+        for (stage, ms) in &follower.timings_ms {
+            session.note(&format!("{stage}: {ms:.1} ms"));
+        }
+    }
+    print(session, &report, &output, args.json);
+    session.next(&format!("snncc verify {} --input DATA    (or: snncc report {})", output.display(), output.display()));
+    Ok(0)
+}
+
+/// The command line as the manifest keeps it: the program by its name alone.
+fn command_line() -> Vec<String> {
+    std::iter::once("snncc".to_owned())
+        .chain(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Runs the calibration, where there is data.
+fn calibration(
+    session: &mut Session,
+    network: &LoadedNetwork,
+    args: &CalibrationArgs,
+    inputs: &mut Vec<(String, String, String)>,
+) -> Outcome<Option<Calibration>> {
+    let Some(file) = &args.calibrate else { return Ok(None) };
+    let input = [InputValue { port: None, file: file.clone() }];
+    let request = DataRequest {
+        inputs: &input,
+        labels: args.labels.as_ref(),
+        kind: None,
+        coding: args.coding,
+        steps: args.steps,
+        samples: Some(args.calibrate_samples),
+        seed: 1,
+    };
+    let fail = |session: &mut Session, problems: Diagnostics| {
+        let problems = network.annotate(problems.0);
+        session.fail(problems, Some(&network.source))
+    };
+    let shapes = snncc_ir::shapes::infer(&network.network).map_err(|problems| fail(session, problems))?;
+    let ports = data::ports_of_network(&network.network, &shapes);
+    let data = data::load(session, &request, &ports)?;
+    inputs.extend(data.files.iter().map(|(file, sha256)| ("calibration".to_owned(), file.clone(), sha256.clone())));
+    let calibrated = calibrate(session, &network.network, &data).map_err(|problems| fail(session, problems))?;
+    if let Some(correct) = calibrated.correct {
+        session.note(&format!("float network on the calibration data: {correct} of {} samples correct", data.count));
+    }
+    Ok(Some(calibrated.calibration))
+}
+
+/// The manifest of a compilation, without files.
+pub(crate) fn manifest(job: &Job<'_>, inputs: &[(String, String, String)], command: Vec<String>) -> Manifest {
+    let target = &job.target.target;
+    let seed = job.options.seed.unwrap_or(target.file.defaults.seed);
+    let mut manifest = Manifest::new(target, command, seed);
+    manifest.align = job.options.align;
+    manifest.allow_loop_latency = job.options.allow_loop_latency;
+    manifest.inputs = inputs
+        .iter()
+        .map(|(role, file, sha256)| InputEntry { role: role.clone(), file: file.clone(), sha256: sha256.clone() })
+        .collect();
+    manifest
+}
+
+/// Texts for `ir/`: file name and content.
+fn stage_texts(
+    follower: &Follower,
+    compiled: &Compiled,
+    target: &LoadedTarget,
+    wanted: &[Emit],
+) -> Vec<(String, String)> {
+    let wants = |stage: &str| wanted.iter().any(|emit| emit.wants(stage));
+    let target = &target.target;
+    let (routed, placed) = (&compiled.routed, compiled.routed.placed());
+    let mut texts = Vec::new();
+    for (stage, text) in &follower.texts {
+        let name = if stage == "lower" { "10-lowered.txt" } else { "20-quantized.txt" };
+        texts.push((name.to_owned(), text.clone()));
+    }
+    if wants("partition") {
+        texts.push(("30-partition.txt".to_owned(), stage_text::partition(placed.partitioned())));
+    }
+    if wants("place") {
+        texts.push(("40-placement.txt".to_owned(), stage_text::placement(placed, target)));
+    }
+    if wants("route") {
+        texts.push(("50-routes.txt".to_owned(), stage_text::routes(routed, target)));
+    }
+    if wants("emit") {
+        texts.push(("60-image.txt".to_owned(), stage_text::image(&compiled.image, target)));
+    }
+    texts
+}
+
+/// Writes all files of a compiled network; gives its report.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write(
+    session: &Session,
+    folder: &OutputFolder,
+    job: &Job<'_>,
+    compiled: &Compiled,
+    mut manifest: Manifest,
+    texts: &[(String, String)],
+) -> Result<ReportData, String> {
+    let quantized = compiled.routed.placed().partitioned().ir();
+    let report = job
+        .report(session, &Results { quantized: Some(quantized), image: Some(&compiled.image), ..Results::default() });
+    debug_assert_eq!(report.check_totals(), Ok(()));
+    let mut files = vec![(PROGRAM.to_owned(), compiled.image.to_bytes())];
+    files.extend(network_files(&job.network.network));
+    files.extend(quantized_files(quantized));
+    files.push(("target/target.ron".to_owned(), job.target.target_text.clone().into_bytes()));
+    files.push(("target/hardware-model.ron".to_owned(), job.target.model_text.clone().into_bytes()));
+    for (name, bytes) in &files {
+        folder.write(name, bytes)?;
+        manifest.files.insert(name.clone(), sha256_hex(bytes));
+    }
+    folder.write(REPORT, report.to_json())?;
+    folder.write(DIAGNOSTICS, session.diagnostics_jsonl())?;
+    for (name, text) in views::csv_tables(&report) {
+        folder.write(&format!("tables/{name}"), text)?;
+    }
+    for (name, text) in texts {
+        folder.write(&format!("ir/{name}"), text)?;
+    }
+    folder.write(MANIFEST, manifest.to_json())?;
+    Ok(report)
+}
+
+/// Leaves diagnostics and a partial report of a failed compilation, and says where.
+fn leave_failure(
+    session: &Session,
+    folder: OutputFolder,
+    output: &Path,
+    job: &Job<'_>,
+    stage: &str,
+    failure: Failure,
+    as_json: bool,
+) -> Failure {
+    let quantized = if stage == "read" { None } else { job.saturated() };
+    let report = job.report(
+        session,
+        &Results { quantized: quantized.as_ref(), failed: Some(stage.to_owned()), ..Results::default() },
+    );
+    let mut manifest = manifest(job, &job.network.inputs, command_line());
+    manifest.status = "failed".to_owned();
+    let files =
+        [(REPORT, report.to_json()), (DIAGNOSTICS, session.diagnostics_jsonl()), (MANIFEST, manifest.to_json())];
+    // An earlier result is worth more than the report of a failure: that goes beside it then.
+    let beside = existing(output) == Existing::Own { compiled: true };
+    let written = if beside {
+        files.iter().try_for_each(|(name, text)| write_file(&output.join(FAILED).join(name), text.as_bytes()))
+    } else {
+        files.iter().try_for_each(|(name, text)| folder.write(name, text)).and_then(|()| folder.commit())
+    };
+    let place = if beside { output.join(FAILED) } else { output.to_owned() };
+    match written {
+        Ok(()) if beside => session.note(&format!(
+            "not compiled; {} keeps its earlier result, diagnostics and a partial report are in {}",
+            output.display(),
+            place.display()
+        )),
+        Ok(()) => session.note(&format!("not compiled; diagnostics and a partial report are in {}", place.display())),
+        Err(message) => eprintln!("error: {message}"),
+    }
+    if as_json {
+        print_json(&summary(session, &report, &place));
+    }
+    failure
+}
+
+fn print_json(value: &serde_json::Value) {
+    println!("{}", serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable"));
+}
+
+/// The result as JSON.
+fn summary(session: &Session, report: &ReportData, output: &Path) -> serde_json::Value {
+    let diagnostics: Vec<serde_json::Value> =
+        session.diagnostics_jsonl().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let count = |severity| session.said().filter(|diagnostic| diagnostic.severity == severity).count();
+    let layers: Vec<serde_json::Value> = report
+        .layers
+        .iter()
+        .map(|layer| {
+            json!({
+                "name": layer.name, "role": layer.role, "shape": layer.shape, "neurons": layer.neurons.value,
+                "synapses": layer.synapses.value, "cores": layer.cores.as_ref().map(|cores| cores.value),
+                "latency_steps": layer.latency.value,
+            })
+        })
+        .collect();
+    let resources: serde_json::Map<String, serde_json::Value> = report
+        .totals
+        .resources
+        .iter()
+        .map(|used| {
+            (
+                used.resource.clone(),
+                json!({ "used": Value::from(used.used), "available": used.available.map(Value::from) }),
+            )
+        })
+        .collect();
+    json!({
+        "status": report.status,
+        "output": output.display().to_string(),
+        "target": report.target.name,
+        "neurons": report.totals.neurons.value,
+        "synapses": report.totals.synapses.value,
+        "cores": report.totals.cores.value,
+        "usable_cores": report.target.usable_cores,
+        "output_latency_steps": report.network.output_latency.as_ref().map(|latency| latency.value),
+        "layers": layers,
+        "resources": resources,
+        "errors": count(Severity::Error),
+        "warnings": count(Severity::Warning),
+        "diagnostics": diagnostics,
+    })
+}
+
+fn print(session: &Session, report: &ReportData, output: &Path, as_json: bool) {
+    if as_json {
+        print_json(&summary(session, report, output));
+        return;
+    }
+    let fullest = report.cores.iter().filter_map(|core| {
+        let used = core.resource(core.binding.as_deref()?)?;
+        Some((used.percent()?, &core.name, used.resource.replace('_', " ")))
+    });
+    let fullest = fullest.max_by(|a, b| a.0.total_cmp(&b.0));
+    let fullest = fullest.map_or(String::new(), |(percent, core, resource)| {
+        format!("; fullest is {core}, {percent:.0} % of its {resource}")
+    });
+    println!(
+        "{} -> {}: {}, {} on {} of {} cores of `{}`{fullest}",
+        report.network.file,
+        output.display(),
+        report.totals.neurons.text(),
+        report.totals.synapses.text(),
+        snncc_report::number_text(report.totals.cores.value),
+        report.target.usable_cores,
+        report.target.name
+    );
+    let warnings = session.said().filter(|diagnostic| diagnostic.severity == Severity::Warning).count();
+    if warnings > 0 {
+        println!("{warnings} warning(s), also in {}", output.join(DIAGNOSTICS).display());
+    }
+}

@@ -1,0 +1,424 @@
+//! `snncc emulate`: a compiled network on data, in the emulator.
+//!
+//! Spikes are counted in network steps: of a population with latency ℓ, those of the chip steps 1 + ℓ to N + ℓ. What the
+//! chip does beyond (layers run on while the last steps pass to the output) is in its totals.
+
+use crate::args::{EmulateArgs, Trace as TraceKind};
+use crate::output::{REPORT, write_file};
+use crate::running::{
+    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, energy_text, fail, json_counts,
+    time_figure, time_text,
+};
+use crate::session::{Outcome, Session, exit};
+use crate::{interrupted, stop_early_when_interrupted};
+use rayon::prelude::*;
+use serde_json::{Value as Json, json};
+use snncc_emu::{CoreTrace, Emulator, RunOptions, Selection, Totals, Trace};
+use snncc_formats::data_files::write_spikes;
+use snncc_formats::tensor_files::write_npz;
+use snncc_ids::{Diagnostic, Diagnostics};
+use snncc_image::Readout;
+use snncc_ir::Tensor;
+use snncc_report::{Basis, Figure, RunSection, Table, Value};
+use snncc_verify::{largest, predicted_by_membrane, predicted_by_spikes};
+use std::path::Path;
+
+/// What one sample gave.
+struct SampleResult {
+    /// Spikes in network steps, by population.
+    spikes: Vec<u64>,
+    /// Spikes fed, by port.
+    input_spikes: Vec<u64>,
+    totals: Totals,
+    cores: Vec<CoreTrace>,
+    slowest_step_ps: u64,
+    class: Option<u32>,
+    warnings: Vec<Diagnostic>,
+}
+
+/// Runs a compiled network.
+pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
+    session.json = args.json;
+    let running = Running::open(session, &args.dir, &args.data)?;
+    let bar = session.bar("emulating", running.data.count as u64);
+    stop_early_when_interrupted();
+    let chip_steps = running.chip_steps();
+    let options = recording(&running, chip_steps);
+    // Many samples keep all threads busy; a few leave threads for the cores of each.
+    let options = RunOptions { threads: running.data.count < rayon::current_num_threads(), ..options };
+    let run = |emulator: &mut Emulator<'_>, sample: usize| -> Result<Option<SampleResult>, Diagnostics> {
+        if interrupted() {
+            return Ok(None);
+        }
+        let result = run_sample(&running, emulator, sample, chip_steps, &options);
+        bar.inc(1);
+        result.map(Some)
+    };
+    let results: Vec<_> =
+        (0..running.data.count).into_par_iter().map_init(|| Emulator::new(&running.program), run).collect();
+    bar.finish_and_clear();
+    let mut samples = Vec::with_capacity(results.len());
+    for (number, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(Some(result)) => samples.push((number, result)),
+            Ok(None) => {}
+            Err(problems) => return Err(session.fail(problems, None)),
+        }
+    }
+    if samples.is_empty() {
+        return Ok(exit::INTERRUPTED);
+    }
+    warn(session, &samples);
+    let folder = running.results_folder(args.output.as_ref())?;
+    let summary = Summary::new(&running, &samples, chip_steps);
+    let json = summary.json(interrupted());
+    let mut report = running.opened.report().map_err(|message| fail(&message))?;
+    report.run = Some(summary.section());
+    debug_assert_eq!(report.check_totals(), Ok(()));
+    let write = || -> Result<(), String> {
+        write_file(&folder.join("counters.json"), pretty(&json).as_bytes())?;
+        write_file(&folder.join(REPORT), report.to_json().as_bytes())?;
+        write_file(&folder.join("predictions.csv"), predictions(&running, &samples).as_bytes())?;
+        for sample in 0..args.trace_samples.min(running.data.count) {
+            write_traces(&running, &args.trace, sample, chip_steps, &folder)?;
+        }
+        Ok(())
+    };
+    write().map_err(|message| fail(&message))?;
+    if args.json {
+        print!("{}", pretty(&json));
+    } else {
+        print!("{}", summary.text(&args.dir, &folder));
+    }
+    session.next(&format!("snncc report {}", args.dir.display()));
+    Ok(if interrupted() { exit::INTERRUPTED } else { 0 })
+}
+
+fn pretty(value: &Json) -> String {
+    serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable") + "\n"
+}
+
+/// Spikes need recording only where a population runs beyond the last network step.
+fn recording(running: &Running, chip_steps: u32) -> RunOptions {
+    let beyond = running.program.populations().enumerate();
+    let beyond = beyond.filter(|(_, (_, _, latency))| running.data.steps + latency < chip_steps);
+    RunOptions { spikes: Selection::Some(beyond.map(|(index, _)| index).collect()), ..RunOptions::default() }
+}
+
+fn run_sample(
+    running: &Running,
+    emulator: &mut Emulator<'_>,
+    sample: usize,
+    chip_steps: u32,
+    options: &RunOptions,
+) -> Result<SampleResult, Diagnostics> {
+    let input = running.sample(sample)?;
+    let stimulus = running.program.prepare(&input.stimulus)?;
+    let trace = emulator.run(&stimulus, chip_steps, options);
+    let latencies = running.program.populations().map(|(_, _, latency)| latency);
+    let spikes = trace.populations.iter().zip(latencies).map(|(population, latency)| match &population.spikes {
+        Some(train) => {
+            let end = running.data.steps.saturating_add(latency).min(train.steps());
+            u64::from(train.step_starts[end as usize])
+        }
+        None => population.counts.iter().map(|count| u64::from(*count)).sum(),
+    });
+    let fed = |name: &str| input.stimulus.port(name).map_or(0, |port| port.spikes.spike_count());
+    Ok(SampleResult {
+        spikes: spikes.collect(),
+        input_spikes: running.program.inputs().map(|(name, _)| fed(name)).collect(),
+        totals: trace.totals,
+        slowest_step_ps: trace.step_records.iter().map(|step| step.time_ps).max().unwrap_or(0),
+        class: class(running, &trace),
+        warnings: trace.overflow_warnings(&running.program),
+        cores: trace.cores,
+    })
+}
+
+/// The class that the first output names: argmax of spike counts over the network steps, or of the final membrane.
+fn class(running: &Running, trace: &Trace) -> Option<u32> {
+    let (_, population, readout) = running.program.outputs().next()?;
+    let (name, _, latency) = running.program.populations().nth(population)?;
+    let trace = &trace.populations[population];
+    Some(match readout {
+        Readout::Spikes => match &trace.spikes {
+            Some(train) => predicted_by_spikes(train, latency, running.data.steps),
+            None => largest(&trace.counts),
+        },
+        Readout::Membrane => predicted_by_membrane(trace.final_membrane.as_ref()?, running.neurons(name)?),
+    })
+}
+
+/// Shows the overflows of the first sample that has any, and in how many samples they occur.
+fn warn(session: &mut Session, samples: &[(usize, SampleResult)]) {
+    let overflowing = samples.iter().filter(|(_, result)| !result.warnings.is_empty()).count();
+    let first = samples.iter().find(|(_, result)| !result.warnings.is_empty());
+    if let Some((number, result)) = first {
+        let note = format!("in sample {number}; registers overflowed in {overflowing} of {} samples", samples.len());
+        session.say(result.warnings.iter().map(|warning| warning.clone().note(&*note)), None);
+    }
+}
+
+fn predictions(running: &Running, samples: &[(usize, SampleResult)]) -> String {
+    let mut table = Table::new(&["sample", "label", "class"]);
+    for (number, result) in samples {
+        let label = running.data.labels.as_ref().map(|labels| labels[*number].to_string());
+        let class = result.class.map(|class| class.to_string());
+        table.row(vec![number.to_string(), label.unwrap_or_default(), class.unwrap_or_default()]);
+    }
+    table.csv()
+}
+
+/// Runs a sample again with everything recorded that is asked for.
+fn write_traces(
+    running: &Running,
+    kinds: &[TraceKind],
+    sample: usize,
+    chip_steps: u32,
+    folder: &Path,
+) -> Result<(), String> {
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    let wants = |kind| kinds.contains(&kind);
+    let all = |wanted: bool| if wanted { Selection::All } else { Selection::None };
+    let options = RunOptions {
+        spikes: all(wants(TraceKind::Spikes)),
+        states: all(wants(TraceKind::Membrane)),
+        ..RunOptions::default()
+    };
+    let input = running.sample(sample).map_err(|problems| problems.to_string())?;
+    let stimulus = running.program.prepare(&input.stimulus).map_err(|problems| problems.to_string())?;
+    let trace = Emulator::new(&running.program).run(&stimulus, chip_steps, &options);
+    let names: Vec<&str> = running.program.populations().map(|(name, _, _)| name).collect();
+    if wants(TraceKind::Spikes) {
+        let mut trains: Vec<(&str, &snncc_data::SpikeTrain)> =
+            input.stimulus.ports.iter().map(|port| (port.port.as_str(), &port.spikes)).collect();
+        trains.extend(names.iter().zip(&trace.populations).filter_map(|(name, p)| Some((*name, p.spikes.as_ref()?))));
+        write_file(&folder.join(format!("spikes-{sample:05}.npz")), &write_spikes(&trains))?;
+    }
+    if wants(TraceKind::Membrane) {
+        let mut arrays = Vec::new();
+        for (name, population) in names.iter().zip(&trace.populations) {
+            let Some(states) = &population.states else { continue };
+            let shape = vec![chip_steps as usize, population.counts.len()];
+            for (kind, values) in [("u", &states.u), ("v", &states.v)] {
+                arrays.push((format!("{name}/{kind}"), Tensor::new(shape.clone(), values.clone()).into()));
+            }
+        }
+        write_file(&folder.join(format!("membrane-{sample:05}.npz")), &write_npz(&arrays))?;
+    }
+    if wants(TraceKind::Timing) {
+        let mut table = Table::new(&[
+            "chip_step",
+            "time_ps",
+            "energy_fj",
+            "bound",
+            "updated",
+            "fired",
+            "packets",
+            "hops",
+            "synaptic_events",
+            "host_spikes",
+        ]);
+        for (step, record) in (1..).zip(&trace.step_records) {
+            let bound = match record.bound {
+                snncc_emu::Bound::Send(core) => format!("send {core}"),
+                snncc_emu::Bound::Receive(core) => format!("receive {core}"),
+                snncc_emu::Bound::Barrier => "barrier".to_owned(),
+            };
+            let numbers =
+                [record.updated, record.fired, record.packets, record.hops, record.synaptic_events, record.host_spikes];
+            let mut row =
+                vec![step.to_string(), record.time_ps.to_string(), record.energy.total_fj().to_string(), bound];
+            row.extend(numbers.map(|number| number.to_string()));
+            table.row(row);
+        }
+        write_file(&folder.join(format!("timing-{sample:05}.csv")), table.csv().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Sums over all samples, and what they mean.
+struct Summary<'a> {
+    running: &'a Running,
+    chip_steps: u32,
+    sums: RunSums,
+    layers: Vec<(String, u128)>,
+    inputs: Vec<(String, u128)>,
+    slowest_step_ps: u64,
+    /// Correct and labelled samples.
+    correct: Option<(u64, u64)>,
+}
+
+impl<'a> Summary<'a> {
+    fn new(running: &'a Running, samples: &[(usize, SampleResult)], chip_steps: u32) -> Self {
+        let mut sums = RunSums::default();
+        let mut layers: Vec<(String, u128)> =
+            running.program.populations().map(|(name, _, _)| (name.to_owned(), 0)).collect();
+        let mut inputs: Vec<(String, u128)> = running.program.inputs().map(|(name, _)| (name.to_owned(), 0)).collect();
+        for (_, result) in samples {
+            sums.add(&result.totals, &result.cores);
+            layers.iter_mut().zip(&result.spikes).for_each(|((_, sum), count)| *sum += u128::from(*count));
+            inputs.iter_mut().zip(&result.input_spikes).for_each(|((_, sum), count)| *sum += u128::from(*count));
+        }
+        let has_output = running.program.outputs().next().is_some();
+        let correct = running.data.labels.as_ref().filter(|_| has_output).map(|labels| {
+            let right = samples.iter().filter(|(number, result)| result.class == Some(labels[*number])).count();
+            (right as u64, samples.len() as u64)
+        });
+        let slowest_step_ps = samples.iter().map(|(_, result)| result.slowest_step_ps).max().unwrap_or(0);
+        Self { running, chip_steps, sums, layers, inputs, slowest_step_ps, correct }
+    }
+
+    fn spikes(&self) -> u128 {
+        self.layers.iter().map(|(_, count)| count).sum()
+    }
+
+    fn input_spikes(&self) -> u128 {
+        self.inputs.iter().map(|(_, count)| count).sum()
+    }
+
+    fn json(&self, interrupted: bool) -> Json {
+        let (sums, data) = (&self.sums, &self.running.data);
+        let per_sample = |total: u128| total as f64 / sums.samples as f64;
+        let named =
+            |counts: &[(String, u128)]| json_counts(counts.iter().map(|(name, count)| (name.as_str(), *count)), false);
+        let cores: Vec<Json> = sums
+            .cores
+            .iter()
+            .map(|core| {
+                json!({
+                    "core": core.core,
+                    "name": self.running.opened.target.core_name(snncc_ids::CoreId(core.core)),
+                    "send_ps": Value::from(core.send_ps), "receive_ps": Value::from(core.receive_ps),
+                    "busy_ps": Value::from(core.send_ps.max(core.receive_ps)),
+                    "bound_steps": Value::from(core.bound_steps),
+                    "updates": Value::from(core.updated), "spikes": Value::from(core.fired),
+                    "messages_out": Value::from(core.messages_out), "messages_in": Value::from(core.messages_in),
+                    "synaptic_events": Value::from(core.synaptic_events),
+                })
+            })
+            .collect();
+        json!({
+            "samples": sums.samples,
+            "steps": data.steps,
+            "chip_steps": self.chip_steps,
+            "coding": coding_name(data.coding),
+            "interrupted": interrupted,
+            "accuracy": self.correct.map(|(correct, samples)| accuracy(correct, samples)),
+            "correct": self.correct.map(|(correct, _)| correct),
+            "spikes": Value::from(self.spikes()),
+            "spikes_per_layer": named(&self.layers),
+            "input_spikes": Value::from(self.input_spikes()),
+            "input_spikes_per_port": named(&self.inputs),
+            "spikes_per_sample": per_sample(self.spikes()),
+            "chip_spikes": Value::from(sums.fired),
+            "updates": Value::from(sums.updated),
+            "synaptic_events": Value::from(sums.synaptic_events),
+            "packets": Value::from(sums.packets),
+            "hops": Value::from(sums.hops),
+            "time_ps": Value::from(sums.time_ps),
+            "time_ps_per_sample": per_sample(sums.time_ps),
+            "slowest_step_ps": Value::from(self.slowest_step_ps),
+            "energy_fj": json_counts(ENERGY_PARTS.into_iter().zip(sums.energy_fj), true),
+            "energy_fj_per_sample": per_sample(sums.total_energy_fj()),
+            "costs": self.running.opened.target.file.costs,
+            "bound_steps": json_counts(["send", "receive", "barrier"].into_iter().zip(sums.bound_steps), false),
+            "overflows": json_counts(OVERFLOWS.into_iter().zip(sums.overflows), false),
+            "host": {
+                "spikes": Value::from(sums.host_spikes), "messages": Value::from(sums.host_messages),
+                "writes": Value::from(sums.host_writes),
+            },
+            "cores": cores,
+        })
+    }
+
+    fn section(&self) -> RunSection {
+        let (sums, running) = (&self.sums, self.running);
+        let table = &running.opened.target.file.costs;
+        let counted = |count: u128, unit: &str| Figure::counted(count, unit);
+        let (input, input_sha256) = running.input();
+        let mut spikes: Vec<(String, Figure)> =
+            self.inputs.iter().map(|(name, count)| (name.clone(), counted(*count, "spikes"))).collect();
+        spikes.extend(self.layers.iter().map(|(name, count)| (name.clone(), counted(*count, "spikes"))));
+        let named =
+            |names: [&str; 5], counts: [u128; 5]| names.into_iter().map(str::to_owned).zip(counts).collect::<Vec<_>>();
+        RunSection {
+            input,
+            input_sha256,
+            coding: coding_name(running.data.coding).to_owned(),
+            samples: Figure::exact(sums.samples, "samples", "data"),
+            steps: Figure::exact(running.data.steps, "network steps", "command"),
+            accuracy: self.correct.map(|(correct, samples)| {
+                Figure::new(accuracy(correct, samples) * 100.0, "%", Basis::Counted, "emulator")
+            }),
+            spikes,
+            total_spikes: counted(self.spikes(), "spikes"),
+            synaptic_events: counted(sums.synaptic_events, "events"),
+            packets: counted(sums.packets, "packets"),
+            hops: counted(sums.hops, "hops"),
+            time: time_figure(sums.time_ps, table),
+            slowest_step: time_figure(self.slowest_step_ps.into(), table),
+            energy: named(ENERGY_PARTS, sums.energy_fj)
+                .into_iter()
+                .map(|(part, energy_fj)| (part, energy_figure(energy_fj, table)))
+                .collect(),
+            total_energy: energy_figure(sums.total_energy_fj(), table),
+            overflows: named(OVERFLOWS, sums.overflows)
+                .into_iter()
+                .map(|(kind, count)| (kind, counted(count, "events")))
+                .collect(),
+            host_work: vec![
+                ("spikes".to_owned(), counted(sums.host_spikes, "spikes")),
+                ("messages".to_owned(), counted(sums.host_messages, "messages")),
+                ("register writes".to_owned(), counted(sums.host_writes, "writes")),
+            ],
+            cores: sums
+                .cores
+                .iter()
+                .map(|core| {
+                    let name = running.opened.target.core_name(snncc_ids::CoreId(core.core));
+                    (name, time_figure(core.send_ps.max(core.receive_ps), table))
+                })
+                .collect(),
+            caveats: caveats(running.costs()),
+        }
+    }
+
+    fn text(&self, dir: &Path, folder: &Path) -> String {
+        let sums = &self.sums;
+        let samples = sums.samples as f64;
+        let accuracy = self.correct.map_or(String::new(), |(correct, all)| {
+            format!(", {correct} of {all} correct ({:.2} %)", accuracy(correct, all) * 100.0)
+        });
+        let mut out = format!(
+            "{}: {} samples of {} steps ({} on the chip){accuracy}\n",
+            dir.display(),
+            sums.samples,
+            self.running.data.steps,
+            self.chip_steps
+        );
+        let mut table = Table::new(&["a sample", "mean"]);
+        let mut row = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
+        let number = |total: u128| snncc_report::number_text((total as f64 / samples).into());
+        for (name, count) in self.inputs.iter().chain(&self.layers) {
+            row(&format!("spikes of {name}"), number(*count));
+        }
+        row("synaptic events", number(sums.synaptic_events));
+        row("packets", number(sums.packets));
+        row("modelled time", time_text(sums.time_ps as f64 / samples));
+        row("modelled energy", energy_text(sums.total_energy_fj() as f64 / samples));
+        out += &table.text(2);
+        out += &format!("costs: {}; all figures in {}\n", self.running.opened.target.file.costs, folder.display());
+        out
+    }
+}
+
+/// The coding's name on the command line.
+pub(crate) fn coding_name(coding: snncc_data::Coding) -> &'static str {
+    match coding {
+        snncc_data::Coding::ConstantCurrent => "constant",
+        other => other.name(),
+    }
+}

@@ -1,0 +1,284 @@
+//! `snncc verify`: float reference, integer reference and emulator on the same data.
+
+use crate::args::VerifyArgs;
+use crate::commands::emulate::coding_name;
+use crate::files::InputFile;
+use crate::output::{REPORT, write_file};
+use crate::running::{Running, accuracy, energy_text, fail, json_counts, time_text};
+use crate::session::{Failure, Outcome, Session, exit};
+use serde_json::{Map, Value as Json, json};
+use snncc_data::SpikeTrain;
+use snncc_formats::data_files::{DataKind, read_samples, read_spikes};
+use snncc_formats::tensor_files::npz_names;
+use snncc_ids::{Diagnostic, Diagnostics, code};
+use snncc_ir::{Network, Node, QuantizedIr};
+use snncc_reference::float::{FloatNetwork, FloatOptions};
+use snncc_report::{Basis, Figure, LossRow, Table, Value, VerificationSection};
+use snncc_verify::{EmulatedChip, Plan, Verification, Witnesses, verify};
+use std::path::Path;
+
+/// Samples, from the first on, whose membranes are compared in every step.
+const STATE_SAMPLES: usize = 4;
+
+/// Verifies a compiled network.
+pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
+    session.json = args.json;
+    let running = Running::open(session, &args.dir, &args.data)?;
+    let (network, quantized) = (running.opened.network(), running.opened.quantized());
+    let (network, quantized) = network.and_then(|n| Ok((n, quantized?))).map_err(|message| fail(&message))?;
+    let float = float_network(&network).map_err(|problems| session.fail(problems, None))?;
+    if float.is_none() {
+        session.note("note: the network is given in integers; there is no float reference to compare with");
+    }
+    let other = args.reference.as_ref().map(|path| other_tool(path, &running, &quantized));
+    let other = other.transpose().map_err(|problems| session.fail(problems, None))?;
+    let verification = compare(session, &running, float.as_ref(), &quantized, other.as_deref())?;
+    let json = json_result(&running, &verification);
+    let folder = running.results_folder(args.output.as_ref())?;
+    let mut report = running.opened.report().map_err(|message| fail(&message))?;
+    report.verification = Some(section(&running, &verification));
+    write_file(&folder.join("verify.json"), pretty(&json).as_bytes())
+        .and_then(|()| write_file(&folder.join(REPORT), report.to_json().as_bytes()))
+        .map_err(|message| fail(&message))?;
+    if args.json {
+        print!("{}", pretty(&json));
+    } else {
+        print!("{}", text(&args.dir, &running, &verification, &folder));
+    }
+    let problems = verification.diagnostics();
+    if problems.is_empty() {
+        session.next(&format!("snncc report {}", args.dir.display()));
+        Ok(0)
+    } else {
+        session.say(problems, None);
+        Err(Failure { exit: exit::MISMATCH })
+    }
+}
+
+fn pretty(value: &Json) -> String {
+    serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable") + "\n"
+}
+
+/// The float reference, unless the network is given in integers.
+///
+/// # Errors
+/// What the float reference says of the network.
+pub(crate) fn float_network(network: &Network) -> Result<Option<FloatNetwork>, Diagnostics> {
+    let integers = network.nodes.iter().any(|node| matches!(node.node, Node::Compartments(_) | Node::Synapses(_)));
+    if integers {
+        return Ok(None);
+    }
+    FloatNetwork::new(network, &FloatOptions::default()).map(Some)
+}
+
+/// Spikes of another tool: by sample, by population.
+type OtherSpikes = Vec<Vec<(String, SpikeTrain)>>;
+
+/// Runs all witnesses.
+pub(crate) fn compare(
+    session: &mut Session,
+    running: &Running,
+    float: Option<&FloatNetwork>,
+    quantized: &QuantizedIr,
+    other: Option<&[Vec<(String, SpikeTrain)>]>,
+) -> Result<Verification, Failure> {
+    let data = &running.data;
+    let samples = other.map_or(data.count, |other| other.len().min(data.count));
+    let chip = EmulatedChip::new(&running.program, true, samples < rayon::current_num_threads());
+    let witnesses =
+        Witnesses { float, quantized, image: &running.opened.image, model: &running.opened.target.model, chip: &chip };
+    let bar = session.bar("verifying", samples as u64);
+    let progress = || bar.inc(1);
+    let tool = other.map(|other| move |sample: usize| other[sample].clone());
+    let plan = Plan {
+        samples,
+        steps: data.steps,
+        labels: data.labels.as_deref().map(|labels| &labels[..samples]),
+        state_samples: STATE_SAMPLES,
+        van_rossum_tau_steps: None,
+        other_tool: tool.as_ref().map(|tool| tool as _),
+        progress: Some(&progress),
+    };
+    let verification = verify(&witnesses, &plan, &|sample| running.sample(sample));
+    bar.finish_and_clear();
+    verification.map_err(|problems| session.fail(problems, None))
+}
+
+/// Reads the spikes of another tool: arrays of one sample as events or `(steps, neurons)`, or `(samples, steps, neurons)`.
+fn other_tool(path: &Path, running: &Running, quantized: &QuantizedIr) -> Result<OtherSpikes, Diagnostics> {
+    let file = InputFile::read(path)?;
+    let fault = |message: String| Diagnostics::from(Diagnostic::error(code::DATA_FILE, message));
+    if let Ok(single) = read_spikes(&file.name(), &file.bytes) {
+        return Ok(vec![single]);
+    }
+    let names = npz_names(&file.bytes).map_err(|error| fault(format!("`{}`: {error}", file.name())))?;
+    let mut samples: OtherSpikes = vec![Vec::new(); running.data.count];
+    for name in &names {
+        let population = quantized.graph.populations.iter().find(|population| population.name == *name);
+        let array = snncc_formats::tensor_files::read_npz(&file.bytes, name, 1 << 34)
+            .map_err(|error| fault(format!("`{}`, array `{name}`: {error}", file.name())))?;
+        let bytes = snncc_formats::tensor_files::write_npy(&array);
+        let read = read_samples(&file.name(), &bytes, Some(DataKind::DenseSpikes))?;
+        let snncc_data::SampleValues::Spikes(trains) = read.values else {
+            return Err(fault(format!("`{}`: array `{name}` holds no spikes", file.name())));
+        };
+        if population.is_some_and(|population| trains.iter().any(|train| train.neurons as usize != population.len())) {
+            return Err(fault(format!(
+                "`{}`: array `{name}` has another number of neurons than the layer",
+                file.name()
+            )));
+        }
+        if trains.len() < samples.len() {
+            samples.truncate(trains.len());
+        }
+        for (sample, train) in samples.iter_mut().zip(trains) {
+            sample.push((name.clone(), train));
+        }
+    }
+    Ok(samples)
+}
+
+/// Spikes of the emulator by layer, in network steps.
+fn layers(verification: &Verification) -> impl Iterator<Item = (&str, u128)> {
+    verification.exact.populations.iter().map(|layer| (layer.population.as_str(), u128::from(layer.chip_spikes)))
+}
+
+fn finite(value: Option<f64>) -> Json {
+    json!(value.map(Value::from))
+}
+
+fn json_result(running: &Running, verification: &Verification) -> Json {
+    let chip = &verification.chip;
+    let parts = |list: &[(String, u128)], total: bool| {
+        json_counts(list.iter().map(|(name, count)| (name.as_str(), *count)), total)
+    };
+    let mut by_witness = Map::new();
+    for witness in ["float", "integer", "emulator"] {
+        let found = verification.accuracy.iter().find(|found| found.witness == witness);
+        by_witness.insert(witness.to_owned(), json!(found.map(|found| accuracy(found.correct, found.samples))));
+    }
+    let losses: Vec<Json> = verification
+        .losses
+        .iter()
+        .map(|loss| {
+            json!({
+                "layer": loss.population,
+                "float_spikes": loss.float_spikes,
+                "integer_spikes": loss.integer_spikes,
+                "matching_spikes": loss.matching_spikes,
+                "count_ratio": finite(loss.count_ratio),
+                "matching_fraction": loss.matching_fraction,
+                "rate_correlation": finite(loss.rate_correlation),
+                "membrane_sqnr_db": finite(loss.membrane_sqnr_db),
+            })
+        })
+        .collect();
+    let (input, input_sha256) = running.input();
+    json!({
+        "samples": verification.samples,
+        "steps": verification.network_steps,
+        "chip_steps": verification.chip_steps,
+        "coding": coding_name(running.data.coding),
+        "input": input,
+        "input_sha256": input_sha256,
+        "passed": verification.passes(),
+        "accuracy": by_witness,
+        "flipped_predictions": verification.flipped,
+        "spikes": Value::from(layers(verification).map(|(_, count)| count).sum::<u128>()),
+        "spikes_per_layer": json_counts(layers(verification), false),
+        "synaptic_events": Value::from(chip.synaptic_events),
+        "packets": Value::from(chip.packets),
+        "hops": Value::from(chip.hops),
+        "time_ps": Value::from(chip.time_ps),
+        "energy_fj": parts(&chip.energy_fj, true),
+        "overflows": parts(&chip.overflows, false),
+        "mismatches": verification.exact.mismatches + verification.exact.state_mismatches + verification.exact.output_mismatches,
+        "exact": verification.exact,
+        "first_divergence": verification.exact.first,
+        "loss": losses,
+        "first_float_difference": verification.float_divergence,
+        "other_tool": verification.other_tool,
+    })
+}
+
+fn section(running: &Running, verification: &Verification) -> VerificationSection {
+    let exact = &verification.exact;
+    let counted = |value: u64, unit: &str| Figure::new(value, unit, Basis::Counted, "verification");
+    let losses = verification.losses.iter().map(|loss| {
+        let measure = |name: &str, value: Option<f64>, unit: &str| {
+            value.map(|value| (name.to_owned(), Figure::new(value, unit, Basis::Counted, "verification")))
+        };
+        let mut measures = vec![
+            ("float spikes".to_owned(), counted(loss.float_spikes, "spikes")),
+            ("integer spikes".to_owned(), counted(loss.integer_spikes, "spikes")),
+        ];
+        measures.extend(measure("matching", Some(loss.matching_fraction * 100.0), "%"));
+        measures.extend(measure("rate correlation", loss.rate_correlation, ""));
+        measures.extend(measure("membrane SQNR", loss.membrane_sqnr_db, "dB"));
+        LossRow { layer: loss.population.clone(), measures }
+    });
+    VerificationSection {
+        input: running.input().0,
+        samples: Figure::exact(verification.samples, "samples", "data"),
+        steps: Figure::exact(verification.network_steps, "network steps", "command"),
+        mismatches: counted(exact.mismatches + exact.state_mismatches + exact.output_mismatches, "values"),
+        first_divergence: exact.first.as_ref().map(ToString::to_string),
+        accuracy: verification
+            .accuracy
+            .iter()
+            .map(|found| {
+                let percent = accuracy(found.correct, found.samples) * 100.0;
+                (found.witness.clone(), Figure::new(percent, "%", Basis::Counted, "verification"))
+            })
+            .collect(),
+        losses: losses.collect(),
+    }
+}
+
+/// The result for people.
+pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, folder: &Path) -> String {
+    let exact = &verification.exact;
+    let verdict = if exact.agrees() { "agree in every spike" } else { "DISAGREE" };
+    let mut out = format!(
+        "{}: integer reference and emulator {verdict} ({} samples of {} steps; membranes compared in {})\n",
+        dir.display(),
+        verification.samples,
+        verification.network_steps,
+        exact.state_samples
+    );
+    let mut table =
+        Table::new(&["layer", "float spikes", "integer", "emulator", "matching", "rate corr.", "membrane dB"]);
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| snncc_report::number_text(value.into()));
+    for layer in &exact.populations {
+        let loss = verification.losses.iter().find(|loss| loss.population == layer.population);
+        table.row(vec![
+            layer.population.clone(),
+            loss.map_or("–".to_owned(), |loss| snncc_report::number_text(loss.float_spikes.into())),
+            snncc_report::number_text(layer.integer_spikes.into()),
+            snncc_report::number_text(layer.chip_spikes.into()),
+            loss.map_or("–".to_owned(), |loss| format!("{:.2} %", loss.matching_fraction * 100.0)),
+            number(loss.and_then(|loss| loss.rate_correlation)),
+            number(loss.and_then(|loss| loss.membrane_sqnr_db)),
+        ]);
+    }
+    out += &table.text(2);
+    for found in &verification.accuracy {
+        let percent = accuracy(found.correct, found.samples) * 100.0;
+        out += &format!("accuracy, {}: {} of {} ({percent:.2} %)\n", found.witness, found.correct, found.samples);
+    }
+    if !verification.flipped.is_empty() {
+        out += &format!("{} predictions differ between float and integer reference\n", verification.flipped.len());
+    }
+    let chip = &verification.chip;
+    let samples = verification.samples.max(1) as f64;
+    let energy: u128 = chip.energy_fj.iter().map(|(_, part)| part).sum();
+    out += &format!(
+        "a sample: {} synaptic events, {}, {} (modelled, costs {})\n",
+        snncc_report::number_text((chip.synaptic_events as f64 / samples).into()),
+        time_text(chip.time_ps as f64 / samples),
+        energy_text(energy as f64 / samples),
+        running.opened.target.file.costs
+    );
+    out += &format!("all figures in {}\n", folder.display());
+    out
+}

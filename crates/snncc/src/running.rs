@@ -1,0 +1,278 @@
+//! What `emulate` and `verify` share: an opened output folder with its data, run folders, figures of time and energy.
+
+use crate::args::DataArgs;
+use crate::data::{self, Data, DataRequest, HostCurrents, Port};
+use crate::output::{Opened, next_run};
+use crate::session::{Failure, Session, exit};
+use serde_json::{Map, Value as Json, json};
+use snncc_chip::CostTable;
+use snncc_compile::lower::{LowerOptions, lower};
+use snncc_data::Coding;
+use snncc_emu::{CoreTrace, OverflowCount, Program, Totals};
+use snncc_ids::Diagnostics;
+use snncc_image::Readout;
+use snncc_ir::{IntNeurons, Network, QuantizedIr};
+use snncc_report::{Basis, Figure, Value};
+use snncc_verify::SampleInput;
+use std::path::{Path, PathBuf};
+
+/// A message on standard error, and the failure for invalid input.
+pub(crate) fn fail(message: &str) -> Failure {
+    eprintln!("error: {message}");
+    Failure { exit: exit::INPUT }
+}
+
+/// An output folder with the data to run on.
+pub(crate) struct Running {
+    pub(crate) opened: Opened,
+    pub(crate) program: Program,
+    pub(crate) data: Data,
+    currents: Option<HostCurrents>,
+    /// The integers, where an output reads membranes: their units are there.
+    quantized: Option<QuantizedIr>,
+}
+
+impl Running {
+    /// Opens a folder and reads the data. Shows what is wrong.
+    ///
+    /// # Errors
+    /// After the diagnostics have been shown.
+    pub(crate) fn open(session: &mut Session, folder: &Path, args: &DataArgs) -> Result<Self, Failure> {
+        let opened = Opened::open(folder).map_err(|message| fail(&message))?;
+        let program = Program::load(&opened.image, &opened.target).map_err(|problems| session.fail(problems, None))?;
+        let ports: Vec<Port> = program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect();
+        let data = data::load(session, &DataRequest::from(args), &ports)?;
+        let currents = match data.coding {
+            Coding::ConstantCurrent => {
+                let network = opened.network().map_err(|message| fail(&message))?;
+                let currents = host_currents(&opened, &network).map_err(|problems| session.fail(problems, None))?;
+                for name in currents.filtered() {
+                    session.note(&format!(
+                        "note: `{name}` filters its input; the host writes the current that a constant input settles at, \
+                         from the first step on"
+                    ));
+                }
+                Some(currents)
+            }
+            _ => None,
+        };
+        let reads_membranes = program.outputs().any(|(_, _, readout)| readout == Readout::Membrane);
+        let quantized = reads_membranes.then(|| opened.quantized()).transpose().map_err(|message| fail(&message))?;
+        Ok(Self { opened, program, data, currents, quantized })
+    }
+
+    /// Registers and units of a population that an output's membrane is read from.
+    pub(crate) fn neurons(&self, name: &str) -> Option<&IntNeurons> {
+        let quantized = self.quantized.as_ref()?;
+        let (id, _) = quantized.graph.populations.iter_with_ids().find(|(_, population)| population.name == name)?;
+        quantized.neurons[id].as_ref()
+    }
+
+    /// What a sample feeds network and chip.
+    ///
+    /// # Errors
+    /// What the coding says of the data.
+    pub(crate) fn sample(&self, sample: usize) -> Result<SampleInput, Diagnostics> {
+        let mut coded = self.data.sample(sample)?;
+        if let Some(currents) = &self.currents {
+            coded.stimulus.host_biases = currents.of(&coded.analog);
+        }
+        Ok(SampleInput { stimulus: coded.stimulus, analog: coded.analog })
+    }
+
+    /// Chip steps of a sample: network steps and the longest latency of an output (of any population, without outputs).
+    pub(crate) fn chip_steps(&self) -> u32 {
+        let latencies: Vec<u32> = self.program.populations().map(|(_, _, latency)| latency).collect();
+        let of_outputs = self.program.outputs().map(|(_, population, _)| latencies[population]).max();
+        self.data.steps.saturating_add(of_outputs.or(latencies.iter().copied().max()).unwrap_or(0))
+    }
+
+    /// The cost table in use.
+    pub(crate) fn costs(&self) -> &CostTable {
+        let target = &self.opened.target;
+        target.model.costs.get(&target.file.costs).expect("bug in snncc: a target without its cost table was accepted")
+    }
+
+    /// The folder for results: the one asked for, or the next `run-NNN`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn results_folder(&self, asked: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+        let made = match asked {
+            Some(folder) => std::fs::create_dir_all(folder)
+                .map(|()| folder.clone())
+                .map_err(|error| format!("`{}` cannot be written: {error}", folder.display())),
+            None => next_run(&self.opened.folder),
+        };
+        made.map_err(|message| fail(&message))
+    }
+
+    /// Name and hash of the first input file.
+    pub(crate) fn input(&self) -> (String, String) {
+        self.data.files.first().cloned().unwrap_or_default()
+    }
+}
+
+fn host_currents(opened: &Opened, network: &Network) -> Result<HostCurrents, Diagnostics> {
+    let options = LowerOptions {
+        align: opened.manifest.align,
+        allow_loop_latency: opened.manifest.allow_loop_latency,
+        ..LowerOptions::default()
+    };
+    HostCurrents::new(lower(network, &options)?.ir)
+}
+
+/// Sums over samples.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunSums {
+    pub(crate) samples: u64,
+    pub(crate) synaptic_events: u128,
+    pub(crate) packets: u128,
+    pub(crate) hops: u128,
+    pub(crate) host_spikes: u128,
+    pub(crate) host_messages: u128,
+    pub(crate) host_writes: u128,
+    pub(crate) fired: u128,
+    pub(crate) updated: u128,
+    pub(crate) time_ps: u128,
+    /// By part, in the order of [`ENERGY_PARTS`].
+    pub(crate) energy_fj: [u128; 5],
+    /// By kind, in the order of [`OVERFLOWS`].
+    pub(crate) overflows: [u128; 5],
+    /// Steps bound by sending, by receiving, by the barrier.
+    pub(crate) bound_steps: [u128; 3],
+    pub(crate) cores: Vec<CoreTrace>,
+}
+
+/// Parts of the energy.
+pub(crate) const ENERGY_PARTS: [&str; 5] = ["soma", "axon_out", "hops", "axon_in", "synapses"];
+/// Registers that may overflow.
+pub(crate) const OVERFLOWS: [&str; 5] = ["input", "current", "biased_current", "v_high", "v_low"];
+
+fn overflow_counts(core: &CoreTrace) -> [OverflowCount; 5] {
+    let o = &core.overflows;
+    [o.input, o.current, o.biased_current, o.v_high, o.v_low]
+}
+
+impl RunSums {
+    /// Adds the sums of one sample.
+    pub(crate) fn add(&mut self, totals: &Totals, cores: &[CoreTrace]) {
+        self.samples += 1;
+        self.synaptic_events += u128::from(totals.synaptic_events);
+        self.packets += u128::from(totals.packets);
+        self.hops += u128::from(totals.hops);
+        self.host_spikes += u128::from(totals.host_spikes);
+        self.host_messages += u128::from(totals.host_messages);
+        self.host_writes += u128::from(totals.host_writes);
+        self.fired += u128::from(totals.fired);
+        self.updated += u128::from(totals.updated);
+        self.time_ps += totals.time_ps;
+        let e = &totals.energy;
+        let parts = [e.soma_fj, e.axon_out_fj, e.hops_fj, e.axon_in_fj, e.synapses_fj];
+        self.energy_fj.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+        let bound = [totals.send_bound_steps, totals.receive_bound_steps, totals.barrier_bound_steps];
+        self.bound_steps.iter_mut().zip(bound).for_each(|(sum, steps)| *sum += u128::from(steps));
+        if self.cores.is_empty() {
+            self.cores = cores.iter().map(|core| CoreTrace { core: core.core, ..CoreTrace::default() }).collect();
+        }
+        for (sum, core) in self.cores.iter_mut().zip(cores) {
+            sum.updated += core.updated;
+            sum.fired += core.fired;
+            sum.messages_out += core.messages_out;
+            sum.messages_in += core.messages_in;
+            sum.synaptic_events += core.synaptic_events;
+            sum.send_ps += core.send_ps;
+            sum.receive_ps += core.receive_ps;
+            sum.bound_steps += core.bound_steps;
+            for (total, count) in self.overflows.iter_mut().zip(overflow_counts(core)) {
+                *total += u128::from(count.count);
+            }
+        }
+    }
+
+    /// Energy of all parts.
+    pub(crate) fn total_energy_fj(&self) -> u128 {
+        self.energy_fj.iter().sum()
+    }
+}
+
+/// Named counts as a JSON object, with their sum where wanted.
+pub(crate) fn json_counts<'a>(counts: impl IntoIterator<Item = (&'a str, u128)>, total: bool) -> Json {
+    let mut object = Map::new();
+    let mut sum = 0;
+    for (name, count) in counts {
+        sum += count;
+        object.insert(name.to_owned(), json!(Value::from(count)));
+    }
+    if total {
+        object.insert("total".to_owned(), json!(Value::from(sum)));
+    }
+    Json::Object(object)
+}
+
+/// The basis of a cost table's figures: modelled, for they are published costs times counted events.
+pub(crate) fn energy_figure(energy_fj: u128, table: &str) -> Figure {
+    Figure::new(energy_fj, "fJ", Basis::Modelled, &format!("counted events × {table}"))
+}
+
+/// A time from a cost table.
+pub(crate) fn time_figure(time_ps: u128, table: &str) -> Figure {
+    Figure::new(time_ps, "ps", Basis::Modelled, &format!("counted events × {table}, analytic"))
+}
+
+/// Picoseconds for people.
+pub(crate) fn time_text(time_ps: f64) -> String {
+    scaled(time_ps, &[("s", 1e12), ("ms", 1e9), ("µs", 1e6), ("ns", 1e3), ("ps", 1.0)])
+}
+
+/// Femtojoules for people.
+pub(crate) fn energy_text(energy_fj: f64) -> String {
+    scaled(energy_fj, &[("J", 1e15), ("mJ", 1e12), ("µJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("fJ", 1.0)])
+}
+
+fn scaled(value: f64, units: &[(&str, f64)]) -> String {
+    let (unit, size) = units.iter().copied().find(|(_, size)| value >= *size).unwrap_or(units[units.len() - 1]);
+    format!("{} {unit}", snncc_report::number_text((value / size).into()))
+}
+
+/// What run figures leave out.
+pub(crate) fn caveats(costs: &CostTable) -> Vec<String> {
+    let mut caveats = vec![
+        "resets between samples and writes by the host cost no modelled time or energy".to_owned(),
+        "hops cost energy but no time, and traffic causes no waiting (analytic timing)".to_owned(),
+    ];
+    if costs.static_power.is_some() {
+        caveats.push("static power is left out".to_owned());
+    }
+    caveats
+}
+
+/// `true` where a prediction is right, by sample; the part of them.
+pub(crate) fn accuracy(correct: u64, samples: u64) -> f64 {
+    if samples == 0 { 0.0 } else { correct as f64 / samples as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_figures_are_scaled_for_people_and_exact_in_json() {
+        assert_eq!(time_text(1_234_000.0), "1.234 µs");
+        assert_eq!(energy_text(0.0), "0 fJ");
+        assert_eq!(energy_text(2.5e9), "2.500 µJ");
+        let counts = json_counts([("soma", 1 << 60), ("hops", 2)], true);
+        assert_eq!(counts, json!({ "soma": "1152921504606846976", "hops": 2, "total": "1152921504606846978" }));
+    }
+
+    #[test]
+    fn sums_add_samples_and_cores() {
+        let core = CoreTrace { core: 3, fired: 2, send_ps: 10, ..CoreTrace::default() };
+        let totals = Totals { fired: 2, time_ps: 7, ..Totals::default() };
+        let mut sums = RunSums::default();
+        sums.add(&totals, &[core]);
+        sums.add(&totals, &[core]);
+        assert_eq!((sums.samples, sums.fired, sums.time_ps), (2, 4, 14));
+        assert_eq!((sums.cores[0].core, sums.cores[0].fired, sums.cores[0].send_ps), (3, 4, 20));
+    }
+}
