@@ -1,7 +1,9 @@
 //! The shape of what goes into and comes out of every node, inferred over the whole network, cycles included.
 //!
 //! Shapes spread from inputs, from nodes that state a shape and, where nothing else is known, from matrices and from
-//! per-neuron parameters. After that every edge is checked. Two shapes *agree* if they have the same elements in the same
+//! per-neuron parameters. A node that states none takes the finest shape that leads to it (the one with the most
+//! dimensions): neurons between convolutions stay `[16, 4, 4]` though a matrix feeds them too. After that every edge is
+//! checked. Two shapes *agree* if they have the same elements in the same
 //! row-major order: dimensions of length 1 do not count, and one side may join neighbouring dimensions of the other, so
 //! `[1, 1, 10]` and `[10]` agree, and `[16, 4, 4]` and `[256]`, but `[28, 14]` and `[14, 28]` do not.
 //!
@@ -57,29 +59,29 @@ pub fn infer(network: &Network) -> Result<Shapes, Diagnostics> {
         outgoing: outgoing_edges(network),
         input: vec![None; network.nodes.len()],
         output: vec![None; network.nodes.len()],
-        broken: vec![false; network.nodes.len()],
+        problem: network.nodes.iter().map(|node| node::check_structure(&node.node).err()).collect(),
+        is_stated: vec![false; network.nodes.len()],
         queue: VecDeque::new(),
     };
-    for (id, node) in network.nodes.iter_with_ids() {
-        if let Err(message) = node::check_structure(&node.node) {
-            problems.push(message.at(network, id));
-            inference.broken[id.0 as usize] = true;
-        }
-    }
+    let is_sound: Vec<bool> = inference.problem.iter().map(Option::is_none).collect();
     // What nodes state comes first; what follows from parameters alone only where nothing else tells.
-    for id in network.nodes.ids() {
+    for id in network.nodes.ids().filter(|id| is_sound[id.0 as usize]) {
         if let Some(shape) = node::stated_input(&network.nodes[id].node) {
-            inference.resolve(id, shape, &mut problems);
+            inference.is_stated[id.0 as usize] = true;
+            inference.resolve(id, shape);
         }
     }
-    inference.spread(&mut problems);
-    for id in network.nodes.ids() {
+    inference.spread(&is_sound);
+    for id in network.nodes.ids().filter(|id| is_sound[id.0 as usize]) {
         if inference.input[id.0 as usize].is_none()
             && let Some(shape) = node::implied_input(&network.nodes[id].node)
         {
-            inference.resolve(id, shape, &mut problems);
-            inference.spread(&mut problems);
+            inference.resolve(id, shape);
+            inference.spread(&is_sound);
         }
+    }
+    for (id, problem) in network.nodes.ids().zip(std::mem::take(&mut inference.problem)) {
+        problems.0.extend(problem.map(|problem| problem.at(network, id)));
     }
     inference.check_edges(&mut problems);
     inference.check_complete(&mut problems);
@@ -108,6 +110,11 @@ pub fn agree(a: &[usize], b: &[usize]) -> bool {
         whole && fine.next().is_none()
     };
     a == b || joins(a, b) || joins(b, a)
+}
+
+/// Dimensions that are not 1, and all dimensions.
+fn fineness(shape: &[usize]) -> (usize, usize) {
+    (shape.iter().filter(|dimension| **dimension != 1).count(), shape.len())
 }
 
 fn outgoing_edges(network: &Network) -> Vec<Vec<NodeId>> {
@@ -157,20 +164,20 @@ fn check_reachable(network: &Network, problems: &mut Diagnostics) {
 struct Inference<'a> {
     network: &'a Network,
     outgoing: Vec<Vec<NodeId>>,
+    /// The input each node takes, also where it does not fit the node.
     input: Vec<Option<Vec<usize>>>,
     output: Vec<Option<Vec<usize>>>,
-    /// Nodes that have their diagnostic already: what follows from them is not reported again.
-    broken: Vec<bool>,
+    /// What is wrong with a node by itself, or with its input as it stands.
+    problem: Vec<Option<node::Problem>>,
+    /// Nodes that state their shape: it is not refined.
+    is_stated: Vec<bool>,
     queue: VecDeque<NodeId>,
 }
 
 impl Inference<'_> {
     /// Takes `shape` as the input of a node and computes its output.
-    fn resolve(&mut self, id: NodeId, shape: Vec<usize>, problems: &mut Diagnostics) {
+    fn resolve(&mut self, id: NodeId, shape: Vec<usize>) {
         let index = id.0 as usize;
-        if self.broken[index] {
-            return;
-        }
         let node = &self.network.nodes[id].node;
         let result = node::checked_len(&shape).and_then(|len| {
             let output = node::output_shape(node, &shape)?;
@@ -178,27 +185,40 @@ impl Inference<'_> {
             node::check_parameters(node, len)?;
             Ok(output)
         });
+        self.input[index] = Some(shape);
         match result {
             Ok(output) => {
-                self.input[index] = Some(shape);
-                self.output[index] = Some(output);
-                self.queue.push_back(id);
+                self.problem[index] = None;
+                if self.output[index].as_ref() != Some(&output) {
+                    self.output[index] = Some(output);
+                    self.queue.push_back(id);
+                }
             }
-            Err(message) => {
-                self.broken[index] = true;
-                problems.push(message.at(self.network, id));
-            }
+            Err(problem) => self.problem[index] = Some(problem),
         }
     }
 
-    fn spread(&mut self, problems: &mut Diagnostics) {
+    /// Passes shapes on until nothing changes. An input changes only for a finer one, so this ends.
+    fn spread(&mut self, is_sound: &[bool]) {
         while let Some(id) = self.queue.pop_front() {
             let shape = self.output[id.0 as usize].clone().expect("bug in snncc: queued without a shape");
             for at in 0..self.outgoing[id.0 as usize].len() {
                 let target = self.outgoing[id.0 as usize][at];
-                if self.input[target.0 as usize].is_none() {
-                    let wanted = node::adapted_input(&self.network.nodes[target].node, &shape);
-                    self.resolve(target, wanted, problems);
+                let index = target.0 as usize;
+                if !is_sound[index] || self.is_stated[index] {
+                    continue;
+                }
+                let wanted = node::adapted_input(&self.network.nodes[target].node, &shape);
+                let takes = match &self.input[index] {
+                    None => true,
+                    // A window that fits its input already keeps it.
+                    Some(_) if node::has_windows(&self.network.nodes[target].node) && self.problem[index].is_none() => {
+                        false
+                    }
+                    Some(known) => agree(known, &wanted) && fineness(known) < fineness(&wanted),
+                };
+                if takes {
+                    self.resolve(target, wanted);
                 }
             }
         }

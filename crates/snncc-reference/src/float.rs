@@ -16,10 +16,10 @@ mod linear;
 mod neurons;
 mod trace;
 
-pub use trace::{FloatTrace, OutputTrace, PopulationTrace, Record, States};
+pub use trace::{FloatTrace, OutputTrace, PopulationTrace, Record, States, Statistics};
 
 use build::{Op, StepNode};
-use neurons::GroupState;
+use neurons::{Extremes, GroupState};
 use snncc_data::{PortStimulus, Stimulus};
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, NodeId, code, did_you_mean};
 use snncc_ir::Network;
@@ -160,6 +160,15 @@ enum Memory {
     Neurons(GroupState),
 }
 
+impl Memory {
+    fn neurons_mut(&mut self) -> &mut GroupState {
+        match self {
+            Self::Neurons(state) => state,
+            _ => unreachable!("bug in snncc: neurons without state"),
+        }
+    }
+}
+
 /// What a run is fed, by node.
 struct Feed<'a> {
     spikes: Vec<Option<&'a PortStimulus>>,
@@ -182,9 +191,34 @@ impl FloatNetwork {
     /// # Errors
     /// SNN0210 where the input does not match the network's ports or populations.
     pub fn run(&self, input: &FloatInput<'_>, steps: u32, record: &Record) -> Result<FloatTrace, Diagnostics> {
+        self.run_observed(input, steps, record, false)
+    }
+
+    /// As [`FloatNetwork::run`], and the trace has each population's [`Statistics`]: what calibration needs.
+    ///
+    /// # Errors
+    /// As [`FloatNetwork::run`].
+    pub fn observe(&self, input: &FloatInput<'_>, steps: u32, record: &Record) -> Result<FloatTrace, Diagnostics> {
+        self.run_observed(input, steps, record, true)
+    }
+
+    fn run_observed(
+        &self,
+        input: &FloatInput<'_>,
+        steps: u32,
+        record: &Record,
+        observe: bool,
+    ) -> Result<FloatTrace, Diagnostics> {
         let feed = self.feed(input)?;
-        let mut recorder = trace::Recorder::new(self, record, steps);
+        let mut recorder = trace::Recorder::new(self, record, steps, observe);
         let mut state = self.initial.clone();
+        if observe {
+            for memory in &mut state.memories {
+                if let Memory::Neurons(group) = memory {
+                    group.extremes = Some(Extremes::NONE);
+                }
+            }
+        }
         let mut sum = vec![0.0; self.longest_input];
         for t in 1..=steps {
             for id in &self.order {
@@ -231,11 +265,13 @@ impl FloatNetwork {
             Op::Delay(delay) => {
                 delay.step(t, input, output.values_mut(node.output_len), &mut state.memories[index]);
             }
-            Op::Threshold(threshold) => threshold.step(input, output.spikes_mut()),
+            Op::Threshold(threshold) => {
+                let memory = state.memories[index].neurons_mut();
+                threshold.step(input, feed.host_bias[index], memory);
+                output.spikes_mut().extend_from_slice(&memory.fired);
+            }
             Op::Neurons(group) => {
-                let Memory::Neurons(memory) = &mut state.memories[index] else {
-                    unreachable!("bug in snncc: neurons without state")
-                };
+                let memory = state.memories[index].neurons_mut();
                 group.step(input, feed.host_bias[index], memory);
                 if group.spikes() {
                     output.spikes_mut().extend_from_slice(&memory.fired);
@@ -253,7 +289,7 @@ impl FloatNetwork {
         let count = self.nodes.len();
         let mut feed = Feed { spikes: vec![None; count], analog: vec![None; count], host_bias: vec![None; count] };
         let is_port = |op: &Op| matches!(op, Op::Input);
-        let is_neurons = |op: &Op| matches!(op, Op::Neurons(_));
+        let is_neurons = |op: &Op| matches!(op, Op::Neurons(_) | Op::Threshold(_));
         for port in &input.spikes.ports {
             let Some(id) = self.find(&port.port, "input port", is_port, &mut problems) else { continue };
             let (found, expected) = (port.spikes.neurons as usize, self.nodes[id].output_len);

@@ -19,6 +19,10 @@ pub(super) fn join(
     second: (&ConvolutionGeometry, &[f64]),
 ) -> Option<(ConvolutionGeometry, Vec<f64>)> {
     let ((a, first_weights), (b, second_weights)) = (first, second);
+    // A Flatten between them makes another shape of the same elements.
+    if a.output != b.input {
+        return None;
+    }
     let axes = [join_axis(a, b, 0)?, join_axis(a, b, 1)?];
     let groups = if is_depthwise(a) {
         b.groups

@@ -101,6 +101,7 @@ pub(super) fn assign(is_input: &[bool], hops: &[Hop]) -> Timing {
                     None => return Timing { latency, broken },
                     Some(hop) => {
                         let component = assigner.component_of[hop.source];
+                        assert!(!assigner.is_relaxed[component], "bug in snncc: latencies that do not settle");
                         assigner.is_relaxed[component] = true;
                     }
                 }
@@ -123,7 +124,10 @@ impl Assigner<'_> {
     /// How much later the target must run than the source; `None` if this hop is not counted.
     fn weight(&self, hop: &Hop) -> Option<i64> {
         let component = self.component_of[hop.source];
-        if component == self.component_of[hop.target] && self.is_relaxed[component] {
+        let is_inner = component == self.component_of[hop.target];
+        // A way into a loop from its side may pass the loop's back edge without being part of a loop itself.
+        let is_side_entry = !is_inner && hop.back_edges > 0;
+        if is_side_entry || (is_inner && self.is_relaxed[component]) {
             Some(1 - hop.network_steps())
         } else {
             (hop.back_edges == 0).then_some(1)
@@ -242,6 +246,15 @@ mod tests {
         let loops: Vec<_> = timing.broken.iter().map(|broken| broken.populations.clone()).collect();
         assert_eq!(loops, [vec![1, 2], vec![5, 6, 7]]);
         assert_eq!(timing.latency, [0, 1, 2, 3, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_side_entry_over_a_back_edge_makes_the_loop_wait() {
+        // 0 → 1 → 2 → 3, which enters the loop of 4 over its back edge.
+        let hops =
+            [hop(0, 1, 0, 0), hop(1, 2, 0, 0), hop(2, 3, 0, 0), hop(3, 4, 1, 0), hop(0, 4, 0, 0), hop(4, 4, 1, 0)];
+        let timing = assign(&[true, false, false, false, false], &hops);
+        assert_eq!(timing, Timing { latency: vec![0, 1, 2, 3, 3], broken: vec![] });
     }
 
     #[test]

@@ -86,6 +86,11 @@ pub(super) fn adapted_input(node: &Node, given: &[usize]) -> Vec<usize> {
     }
 }
 
+/// Whether the number of dimensions of the input means something to the node.
+pub(super) fn has_windows(node: &Node) -> bool {
+    matches!(node, Node::Convolution(_) | Node::Pool(_))
+}
+
 /// The shape of the output for an input of shape `input`.
 pub(super) fn output_shape(node: &Node, input: &[usize]) -> Result<Vec<usize>, Problem> {
     match node {
@@ -140,9 +145,17 @@ pub fn convolution_geometry(convolution: &Convolution, input: &[usize]) -> Resul
         return Err(format!("weights of shape {:?} are no convolution", convolution.weight.shape));
     };
     let channels = channels_in(convolution).unwrap_or(usize::MAX);
-    // Leading dimensions of length 1 are not counted.
+    // Leading dimensions of length 1 are not counted, and a single channel need not be.
+    let with_channel: Vec<usize>;
     let extra = input.len().saturating_sub(dimensions + 1);
-    let shape = if input[..extra].iter().all(|d| *d == 1) { &input[extra..] } else { input };
+    let shape = if input.len() == dimensions && channels == 1 {
+        with_channel = std::iter::once(1).chain(input.iter().copied()).collect();
+        &with_channel
+    } else if input[..extra].iter().all(|d| *d == 1) {
+        &input[extra..]
+    } else {
+        input
+    };
     if shape.len() != dimensions + 1 || shape[0] != channels {
         let spatial = if dimensions == 1 { "length" } else { "height, width" };
         return Err(format!(

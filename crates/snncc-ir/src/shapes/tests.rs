@@ -142,7 +142,7 @@ fn parameters_must_fit_and_sparse_entries_must_differ() {
     let sparse = Node::Affine(Affine { weight, bias: None, delay: Default::default() });
     let net = network(vec![("i", input(&[2])), ("n", Node::Neuron(neuron)), ("s", sparse)], &[("i", "n"), ("i", "s")]);
     let items: Vec<_> = infer(&net).unwrap_err().0.into_iter().map(|d| d.item.unwrap()).collect();
-    assert_eq!(items, ["nodes/s/weight", "nodes/n/v_threshold"]);
+    assert_eq!(items, ["nodes/n/v_threshold", "nodes/s/weight"]);
 }
 
 #[test]
@@ -157,4 +157,15 @@ fn a_network_of_neurons_alone_takes_its_shape_from_parameters_or_matrices() {
     assert_eq!(output_of(&net, "n"), [3]);
     let net = network(vec![("n", neurons())], &[]);
     assert_eq!(infer(&net).unwrap_err().0[0].code, code::SHAPE_MISMATCH);
+}
+
+#[test]
+fn neurons_take_the_finest_shape_that_leads_to_them() {
+    let conv = |channels| Node::Convolution(convolution(&[2, channels, 1, 1], &[1, 1], Padding::Valid, &[1, 1], 1));
+    let net = network(
+        vec![("i", input(&[3, 4])), ("w", affine(24, 12)), ("c", conv(1)), ("n", neurons()), ("d", conv(2))],
+        &[("i", "w"), ("w", "n"), ("i", "c"), ("c", "n"), ("n", "d")],
+    );
+    assert_eq!(output_of(&net, "n"), [2, 3, 4]);
+    assert_eq!(output_of(&net, "d"), [2, 3, 4]);
 }

@@ -129,7 +129,8 @@ fn initial_state(nodes: &[StepNode], order: &[NodeId], back_edges: usize) -> Sta
     let mut state = State { signals: vec![Signal::default(); nodes.len()], memories: vec![Memory::None; nodes.len()] };
     for (index, node) in nodes.iter().enumerate() {
         match &node.op {
-            Op::Input | Op::Threshold(_) => {}
+            Op::Input => {}
+            Op::Threshold(threshold) => state.memories[index] = Memory::Neurons(threshold.initial()),
             Op::Neurons(group) => {
                 let memory = group.initial();
                 if !group.spikes() {

@@ -36,6 +36,29 @@ pub(super) struct GroupState {
     x: Vec<f64>,
     /// Neurons that fired in this step.
     pub(super) fired: Vec<u32>,
+    /// Extremes so far, if asked for.
+    pub(super) extremes: Option<Extremes>,
+}
+
+/// The range of what a group has seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extremes {
+    /// Largest magnitude of an input.
+    pub(super) input_max: f64,
+    /// Smallest and largest membrane, before reset.
+    pub(super) v_min: f64,
+    pub(super) v_max: f64,
+}
+
+impl Extremes {
+    /// Of nothing seen yet.
+    pub(super) const NONE: Self = Self { input_max: 0.0, v_min: f64::INFINITY, v_max: f64::NEG_INFINITY };
+
+    fn see(&mut self, x: f64, v: f64) {
+        self.input_max = self.input_max.max(x.abs());
+        self.v_min = self.v_min.min(v);
+        self.v_max = self.v_max.max(v);
+    }
 }
 
 /// Neurons without state: a spike where the input exceeds a threshold.
@@ -54,11 +77,32 @@ fn fires(comparison: Comparison, v: f64, threshold: f64) -> bool {
 }
 
 impl ThresholdGroup {
-    pub(super) fn step(&self, input: Source<'_>, output: &mut Vec<u32>) {
-        let mut x = vec![0.0; self.len];
-        input.copy_to(&mut x);
-        let fired = x.iter().enumerate().filter(|(n, x)| fires(self.comparison, **x, self.threshold.get(*n)));
-        output.extend(fired.map(|(n, _)| n as u32));
+    /// The state before the first step; the membrane is the input.
+    pub(super) fn initial(&self) -> GroupState {
+        GroupState::new(vec![0.0; self.len], Vec::new())
+    }
+
+    /// One step. `host_bias` is added to the input.
+    pub(super) fn step(&self, input: Source<'_>, host_bias: Option<&[f64]>, state: &mut GroupState) {
+        input.copy_to(&mut state.x);
+        state.fired.clear();
+        for n in 0..self.len {
+            let v = state.x[n] + host_bias.map_or(0.0, |bias| bias[n]);
+            state.v[n] = v;
+            if let Some(extremes) = &mut state.extremes {
+                extremes.see(state.x[n], v);
+            }
+            if fires(self.comparison, v, self.threshold.get(n)) {
+                state.fired.push(n as u32);
+            }
+        }
+    }
+}
+
+impl GroupState {
+    fn new(v: Vec<f64>, i: Vec<f64>) -> Self {
+        let len = v.len();
+        Self { v, i, rest: vec![0; len], x: vec![0.0; len], fired: Vec::new(), extremes: None }
     }
 }
 
@@ -92,14 +136,7 @@ impl Group {
 
     /// The state before the first step.
     pub(super) fn initial(&self) -> GroupState {
-        let len = self.v_initial.len();
-        GroupState {
-            v: self.v_initial.clone(),
-            i: self.i_initial.clone(),
-            rest: vec![0; len],
-            x: vec![0.0; len],
-            fired: Vec::new(),
-        }
+        GroupState::new(self.v_initial.clone(), self.i_initial.clone())
     }
 
     /// Whether the output is spikes.
@@ -141,6 +178,9 @@ impl Group {
                 v -= threshold;
             }
             v = v.max(self.v_min);
+            if let Some(extremes) = &mut state.extremes {
+                extremes.see(x, v);
+            }
             let fired = self.model.spikes() && fires(self.comparison, v, threshold);
             if fired {
                 state.fired.push(n as u32);

@@ -44,7 +44,7 @@ fn stimulus(neurons: u32, steps: &[&[u32]]) -> Stimulus {
 fn run(network: &Network, stimulus: &Stimulus, steps: u32) -> FloatTrace {
     let names = network.nodes.iter().map(|node| node.name.clone()).collect();
     let record = Record { spikes: true, outputs: true, states_of: names };
-    FloatNetwork::new(network, &FloatOptions::default()).unwrap().run(&stimulus.into(), steps, &record).unwrap()
+    FloatNetwork::new(network, &FloatOptions::default()).unwrap().observe(&stimulus.into(), steps, &record).unwrap()
 }
 
 fn voltages(trace: &FloatTrace, name: &str) -> Vec<f64> {
@@ -71,6 +71,9 @@ fn leaky_neuron_by_hand() {
     // 0 + (1 + 2)/4 = 0.75 (no spike); 0.75 + 0.25/4 = 0.8125 > 0.75 → −1; −1 + (1 + 1 + 2)/4 = 0; 0 + 1/4 = 0.25
     assert_eq!(voltages(&trace, "n"), [0.75, -1.0, 0.0, 0.25]);
     assert_eq!(spike_steps(&trace, "n"), [2]);
+    let statistics = trace.population("n").unwrap().statistics.clone().unwrap();
+    assert_eq!(statistics, Statistics { activity: vec![1.0], input_max: 1.0, v_min: 0.0, v_max: 0.8125 });
+    assert_eq!(trace.population("i").unwrap().statistics.as_ref().unwrap().activity, [2.0]);
 }
 
 #[test]
@@ -259,7 +262,7 @@ fn pools_threshold_scale_and_constant_input() {
     );
     let stimulus = stimulus(4, &[&[], &[2]]);
     let input = FloatInput { spikes: &stimulus, analog: vec![("i".into(), vec![0.5, 1.0, 0.75, 0.5])] };
-    let record = Record { spikes: true, outputs: true, states_of: vec![] };
+    let record = Record { spikes: true, outputs: true, ..Record::default() };
     let network = FloatNetwork::new(&net, &FloatOptions::default()).unwrap();
     let trace = network.run(&input, 2, &record).unwrap();
     assert_eq!(trace.output("os").unwrap().values.as_ref().unwrap(), &[3.0, 2.5, 3.0, 4.5]);

@@ -41,6 +41,21 @@ pub struct PopulationTrace {
     pub spikes: Option<SpikeTrain>,
     /// Voltages and currents, if recorded.
     pub states: Option<States>,
+    /// Activity and ranges, from [`FloatNetwork::observe`].
+    pub statistics: Option<Statistics>,
+}
+
+/// Activity and ranges of a population over a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistics {
+    /// Spikes of each neuron; of an input, the sum of each element; 0 for neurons that do not spike.
+    pub activity: Vec<f64>,
+    /// Largest magnitude of a neuron's summed input in one step, before gains; 0 for inputs.
+    pub input_max: f64,
+    /// Smallest membrane after an update, before reset; infinite for inputs.
+    pub v_min: f64,
+    /// Largest membrane after an update, before reset; minus infinity for inputs.
+    pub v_max: f64,
 }
 
 /// Voltages and currents by step.
@@ -101,7 +116,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(network: &FloatNetwork, record: &Record, steps: u32) -> Self {
+    pub(super) fn new(network: &FloatNetwork, record: &Record, steps: u32, observe: bool) -> Self {
         let mut trace = FloatTrace { steps, populations: Vec::new(), outputs: Vec::new() };
         for (id, node) in network.nodes.iter_with_ids() {
             let is_input = matches!(node.op, Op::Input);
@@ -115,6 +130,12 @@ impl Recorder {
                     spike_count: 0,
                     spikes: spikes.then(|| SpikeTrain::new(node.output_len as u32)),
                     states: states.then(States::default),
+                    statistics: observe.then(|| Statistics {
+                        activity: vec![0.0; node.output_len],
+                        input_max: 0.0,
+                        v_min: f64::INFINITY,
+                        v_max: f64::NEG_INFINITY,
+                    }),
                 });
             }
             if node.is_output {
@@ -151,6 +172,12 @@ impl Recorder {
                 }
                 Signal::Values(_) => {}
             }
+            if let Some(statistics) = &mut population.statistics {
+                let signal = &state.signals[index];
+                if population.is_input || matches!(signal, Signal::Spikes(_)) {
+                    signal.view().add_to(&mut statistics.activity);
+                }
+            }
             if let (Some(states), Memory::Neurons(memory)) = (&mut population.states, &state.memories[index]) {
                 states.v.extend_from_slice(&memory.v);
                 states.i.extend_from_slice(&memory.i);
@@ -172,6 +199,15 @@ impl Recorder {
         for output in &mut self.trace.outputs {
             output.last = vec![0.0; network.nodes[output.node].output_len];
             state.signals[output.node.0 as usize].view().copy_to(&mut output.last);
+        }
+        for population in &mut self.trace.populations {
+            if let (Some(statistics), Memory::Neurons(memory)) =
+                (&mut population.statistics, &state.memories[population.node.0 as usize])
+                && let Some(extremes) = memory.extremes
+            {
+                statistics.input_max = extremes.input_max;
+                (statistics.v_min, statistics.v_max) = (extremes.v_min, extremes.v_max);
+            }
         }
         self.trace
     }
