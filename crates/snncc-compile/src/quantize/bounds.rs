@@ -16,7 +16,7 @@ const SAFETY: f64 = 2.0;
 /// Steps over which a membrane without leak is taken to add up, where nothing is known of it.
 const ASSUMED_STEPS: f64 = 128.0;
 /// Spikes per step of a source of unknown rate, for what is likely.
-const ASSUMED_RATE: f64 = 0.5;
+const ASSUMED_RATE: f64 = 0.25;
 /// Observed voltages are stretched by this.
 const OBSERVED_HEADROOM: f64 = 1.5;
 /// Space below the worst case for the rounding of weights.
@@ -28,6 +28,8 @@ pub(super) struct Drive {
     pub(super) positive: Vec<f64>,
     /// Sum of negative weights (0 or less).
     pub(super) negative: Vec<f64>,
+    /// Largest magnitude of a weight.
+    pub(super) largest: Vec<f64>,
     mean: Vec<f64>,
     variance: Vec<f64>,
 }
@@ -36,20 +38,24 @@ impl Drive {
     /// Adds up the rows of all projections onto `neurons` neurons.
     pub(super) fn new(neurons: usize, projections: &[Rows<'_>]) -> Self {
         let zeros = || vec![0.0; neurons];
-        let mut drive = Self { positive: zeros(), negative: zeros(), mean: zeros(), variance: zeros() };
+        let mut drive =
+            Self { positive: zeros(), negative: zeros(), largest: zeros(), mean: zeros(), variance: zeros() };
         for rows in projections {
             for row in 0..rows.len() {
-                let (mut positive, mut negative, mut mean, mut variance) = (0.0, 0.0, 0.0, 0.0);
+                let (mut positive, mut negative, mut largest) = (0.0, 0.0, 0.0_f64);
+                let (mut mean, mut variance) = (0.0, 0.0);
                 for (weight, rate) in rows.weights[rows.range(row)].iter().zip(rows.rates(row)) {
                     let rate = if rows.calibrated { *rate } else { ASSUMED_RATE };
                     positive += weight.max(0.0);
                     negative += weight.min(0.0);
+                    largest = largest.max(weight.abs());
                     mean += weight * rate;
                     variance += weight * weight * rate * (1.0 - rate);
                 }
                 for neuron in row * rows.neurons_per_row..((row + 1) * rows.neurons_per_row).min(neurons) {
                     drive.positive[neuron] += positive;
                     drive.negative[neuron] += negative;
+                    drive.largest[neuron] = drive.largest[neuron].max(largest);
                     drive.mean[neuron] += mean;
                     drive.variance[neuron] += variance;
                 }
@@ -87,8 +93,16 @@ pub(super) struct Cap {
     pub(super) statistical: bool,
 }
 
-/// The largest scale of neuron `index`. `precision`: scale from which on the weights have all their bits.
-pub(super) fn cap(registers: &Registers<'_>, drive: &Drive, index: usize, facts: NeuronFacts, precision: f64) -> Cap {
+/// The largest scale of neuron `index`. `precision`: scale from which on the weights of the population have all their bits;
+/// `full_units`: the same of a weight, in units.
+pub(super) fn cap(
+    registers: &Registers<'_>,
+    drive: &Drive,
+    index: usize,
+    facts: NeuronFacts,
+    precision: f64,
+    full_units: f64,
+) -> Cap {
     let voltage_max = registers.voltage_max();
     let over = |room: f64, value: f64| if value > 0.0 { room / value } else { f64::INFINITY };
     // What is certain to be stored: threshold, bias, initial state.
@@ -117,7 +131,8 @@ pub(super) fn cap(registers: &Registers<'_>, drive: &Drive, index: usize, facts:
     };
     // The voltage is clipped below, not wrapped: deep inhibition is worth its range only where it costs no precision.
     if let Some((low, _)) = facts.observed {
-        let wanted = over(voltage_max, -low * OBSERVED_HEADROOM).max(precision);
+        let own_precision = if drive.largest[index] > 0.0 { full_units / drive.largest[index] } else { 0.0 };
+        let wanted = over(voltage_max, -low * OBSERVED_HEADROOM).max(precision).max(own_precision);
         cap.scale = cap.scale.min(wanted);
     }
     cap

@@ -168,12 +168,14 @@ fn caps(
     } else {
         0.0
     };
-    let mut full_codes = 0.0_f64;
+    let (mut full_codes, mut full_units) = (0.0_f64, 0.0_f64);
     for (rows, format) in rows.iter().zip(formats) {
         let largest = rows.weights.iter().fold(0.0_f64, |max, weight| max.max(weight.abs()));
         if largest > 0.0 {
             let codes = format.codes.high.max(-format.codes.low) as f64;
-            let needed = codes * format.step_units(format.steps.0) / largest;
+            let units = codes * format.step_units(format.steps.0);
+            full_units = full_units.max(units);
+            let needed = units / largest;
             full_codes = if full_codes == 0.0 { needed } else { full_codes.min(needed) };
         }
     }
@@ -197,7 +199,7 @@ fn caps(
                 v_initial: job.params.v_initial.get(neuron),
                 observed: observed.filter(|(low, high)| low.is_finite() && high.is_finite()),
             };
-            let cap = cap(&job.registers, drive, neuron, facts, precision);
+            let cap = cap(&job.registers, drive, neuron, facts, precision, full_units);
             if cap.scale < least.scale {
                 least.scale = cap.scale;
             }
@@ -357,7 +359,11 @@ pub(super) fn threshold_mantissa(threshold: f64, comparison: Comparison, unit: f
     let relative = |error: f64| if threshold == 0.0 { 0.0 } else { (error / threshold).abs() };
     match (comparison, on_grid) {
         (Comparison::Greater, true) => (if exact { nearest } else { steps.floor() }, 0.0),
-        (Comparison::GreaterOrEqual, true) => (if exact { nearest } else { steps.ceil() } - 1.0, 0.0),
+        (Comparison::GreaterOrEqual, true) => {
+            let mantissa = if exact { nearest } else { steps.ceil() } - 1.0;
+            // A positive threshold, however small, needs a positive voltage.
+            (if threshold > 0.0 { mantissa.max(0.0) } else { mantissa }, 0.0)
+        }
         (Comparison::Greater, false) => (nearest, if exact { 0.0 } else { relative(nearest * unit - threshold) }),
         (Comparison::GreaterOrEqual, false) => {
             let mantissa = ((threshold - 1.0) / unit).round_ties_even();

@@ -72,6 +72,8 @@ struct Done {
     problems: Vec<Diagnostic>,
 }
 
+type JobResult = Result<Done, Vec<Diagnostic>>;
+
 /// Makes the integer IR of a float IR.
 ///
 /// Warnings (values saturated or wrapped, weights that all became 0, thresholds out of reach, scales that rest on likely
@@ -91,7 +93,7 @@ pub fn quantize(ir: Ir, ctx: &mut Ctx<'_>) -> Result<QuantizedIr, Diagnostics> {
 
     let jobs = jobs(&ir, ctx, ctx.calibration, core, registers);
     let strategy = ctx.options.strategy;
-    let results: Vec<(PopulationId, Vec<ProjectionId>, Result<Done, Vec<Diagnostic>>)> = jobs
+    let results: Vec<(PopulationId, Vec<ProjectionId>, JobResult)> = jobs
         .par_iter()
         .map(|job| {
             let done = match strategy {

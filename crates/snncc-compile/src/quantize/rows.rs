@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Sources that never spike in the calibration data still count this part of the mean rate: other data may drive them.
-const RATE_FLOOR: f64 = 0.01;
+const RATE_FLOOR: f64 = 0.05;
 
 /// Weights of a projection by target, with the spike rate of each synapse's source.
 pub(super) struct Rows<'a> {
@@ -75,11 +75,11 @@ impl<'a> Rows<'a> {
                 let mut next = offsets.clone();
                 let mut order = vec![0_u32; weights.len()];
                 let mut by_weight = vec![0.0; weights.len()];
-                for source in 0..sources {
+                for (source, rate) in rates.iter().enumerate() {
                     for at in pattern.row_starts[source] as usize..pattern.row_starts[source + 1] as usize {
                         let slot = &mut next[pattern.targets[at] as usize];
                         order[*slot] = at as u32;
-                        by_weight[*slot] = rates[source];
+                        by_weight[*slot] = *rate;
                         *slot += 1;
                     }
                 }
