@@ -113,7 +113,7 @@ impl Loader<'_> {
             .iter()
             .map(|core| rows_of(&core.out_axons, format!("cores/{}/out_axons", core.core), judge))
             .collect();
-        let inputs: Vec<PortProgram> = self
+        let mut inputs: Vec<PortProgram> = self
             .image
             .inputs
             .iter()
@@ -125,17 +125,26 @@ impl Loader<'_> {
             .collect();
         let graded_cores = self.graded_cores(&inputs);
         let mut cores = Vec::new();
+        let mut list_starts = Vec::new();
         for (index, ((core, rows), symbols)) in self.image.cores.iter().zip(core_rows).zip(symbols).enumerate() {
             let sources = &sources[index];
             // Each source has an axon of its own, even where the image lets two share an entry.
             let in_axons = sources.iter().map(|sources| u64::from(*sources)).sum::<u64>().max(sources.len() as u64);
             judge.limit(core.core, "in_axons", in_axons, judge.limits().in_axons.0);
             let Some(decoded) = decode(core, &self.costs, judge) else { continue };
+            list_starts.push(decoded.list_starts.clone());
             check_accumulators(core, decoded.longest_delay, judge);
             cores.extend(self.core(core, decoded, rows, sources, symbols, graded_cores[index], judge));
         }
         if judge.problems.has_errors() {
             return None;
+        }
+        // From here on a message names the place of its list.
+        let rows = cores.iter_mut().map(|core: &mut CoreProgram| &mut core.rows);
+        for rows in rows.chain(inputs.iter_mut().map(|port| &mut port.rows)) {
+            for message in &mut rows.messages {
+                message.list = list_starts[message.core as usize][message.list as usize];
+            }
         }
         let mut routers: Vec<u32> = self
             .image
@@ -146,8 +155,7 @@ impl Loader<'_> {
             .collect();
         routers.dedup();
         let formats = &self.target.model.loihi().formats;
-        let lists = cores.iter().flat_map(|core: &CoreProgram| &core.synapses.lists);
-        let synapses: u64 = lists.map(|list| u64::from(list.synapses)).sum();
+        let synapses: u64 = cores.iter().map(|core: &CoreProgram| core.synapses.words.len() as u64).sum();
         let compartments: u64 = cores.iter().map(|core| core.compartments as u64).sum();
         let program = Program {
             worth_threads: cores.len() > 1 && compartments + synapses / SYNAPSES_PER_UPDATE >= WORTH_THREADS,
@@ -286,8 +294,8 @@ impl Loader<'_> {
         graded: bool,
         judge: &mut Judge<'_>,
     ) -> Option<CoreProgram> {
+        let bound = fan_in(core, &decoded, sources);
         let mut table = decoded.table;
-        let bound = fan_in(core, &table, sources);
         table.count_bits = u64::BITS - bound.events.leading_zeros();
         let rules = rules(self.profile(), core);
         if sum_bits(&bound, table.count_bits, rules.weight_shift) > WIDE_SUM_BITS {
@@ -486,8 +494,7 @@ fn check_dearest_step(program: &Program, judge: &mut Judge<'_>) {
     let (mut ps, mut fj) = (0_u128, 0_u128);
     let mut messages = |rows: &Rows| {
         for message in &rows.messages {
-            let table = &program.cores[message.core as usize].synapses;
-            let price = &table.prices[table.lists[message.list as usize].price as usize];
+            let price = program.cores[message.core as usize].synapses.price(message.list);
             ps += u128::from(price.receive_ps) + u128::from(costs.axon_out.ps);
             fj += u128::from(price.synapses_fj) + u128::from(costs.axon_out.fj) + u128::from(costs.axon_in.fj);
         }

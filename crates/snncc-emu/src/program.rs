@@ -28,6 +28,7 @@ pub struct Program {
 pub(crate) struct Message {
     /// Index into [`Program::cores`].
     pub(crate) core: u32,
+    /// Where the list begins in the synapse table's stream.
     pub(crate) list: u32,
     pub(crate) base: u32,
 }

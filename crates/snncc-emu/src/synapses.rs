@@ -1,8 +1,18 @@
 //! Synapse lists decoded for speed, and the delivery of spikes into the accumulators.
 //!
-//! **Weights** are kept in *units* of `2^S` (`w >> S`, exact, since every effective weight is a multiple): 16 bits of weight
-//! and 16 of target in one word where they fit. A list is stored once, however many axons share it; the axon's base selects
-//! where in the accumulators its targets begin, so nothing is expanded.
+//! **Lists** lie one after the other in one stream of words, so that a message finds everything in one place of memory:
+//!
+//! ```text
+//! list     = price (index into the table of prices), then one or more segments
+//! segment  = number of synapses | MORE if another segment of the list follows | PLAIN if the next word is left out,
+//!            delay | (channel + 1) << 8,
+//!            synapses, ascending by target
+//! synapse  = target | units << 16, or where that is too narrow on this core: target, low and high half of the units
+//! ```
+//!
+//! **Weights** are kept in *units* of `2^S` (`w >> S`, exact, since every effective weight is a multiple). A list is stored
+//! once, however many axons share it; the axon's base selects where in the accumulators its targets begin, so nothing is
+//! expanded.
 //!
 //! **Accumulators** are planes, one for each step that a spike may still travel, in a ring. An accumulator holds
 //! `(sum of units << count_bits) + number of events`. The count cannot reach the sum (`count_bits` covers the fan-in), so an
@@ -44,44 +54,29 @@ impl Accumulator for i64 {
     }
 }
 
-/// A synapse too large for one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WideSynapse {
-    pub(crate) units: i64,
-    pub(crate) target: u32,
-}
+/// A segment header: another segment of the list follows.
+pub(crate) const MORE: u32 = 1 << 31;
+/// A segment header: no delay and no channel.
+pub(crate) const PLAIN: u32 = 1 << 30;
+/// Most synapses of a segment; longer runs are split.
+pub(crate) const SEGMENT_MAX: u32 = PLAIN - 1;
+/// Bits of the delay in the second word of a segment.
+pub(crate) const DELAY_BITS: u32 = 8;
 
-/// Synapses of a core: all packed (weight in the upper half, target in the lower), or all wide.
-#[derive(Clone, Debug)]
-pub(crate) enum Synapses {
-    Packed(Vec<u32>),
-    Wide(Vec<WideSynapse>),
-}
+/// Words of a cache line.
+const LINE_WORDS: usize = 16;
+/// Lists up to this far ahead are fetched: first where they begin, then, when next in turn, the rest.
+const TOUCHED_AHEAD: usize = 3;
+/// Cache lines fetched of one list.
+const TOUCHED_LINES: usize = 8;
 
-/// Consecutive synapses of one list with one extra delay (and one channel), ascending by target.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Segment {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-    pub(crate) delay: u32,
-    /// Index into [`SynapseTable::channels`], or [`NO_CHANNEL`].
-    pub(crate) channel: u32,
-}
-
-pub(crate) const NO_CHANNEL: u32 = u32::MAX;
-
-/// A synapse list: half a cache line, since a message must find it first.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct List {
-    /// Its only segment, in almost all lists.
-    pub(crate) first: Segment,
-    /// Further ones: `rest_start .. rest_end` of [`SynapseTable::segments`].
-    pub(crate) rest_start: u32,
-    pub(crate) rest_end: u32,
-    /// Synapses of all its segments.
-    pub(crate) synapses: u32,
-    /// Index into [`SynapseTable::prices`].
-    pub(crate) price: u32,
+/// Synapses of a segment: where they lie in the stream.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    start: u32,
+    len: u32,
+    delay: u32,
+    channel: Option<u32>,
 }
 
 /// Sums that are shifted right together.
@@ -96,15 +91,15 @@ pub(crate) struct Channel {
 pub(crate) struct Price {
     pub(crate) receive_ps: u64,
     pub(crate) synapses_fj: u64,
+    pub(crate) synapses: u64,
 }
 
 /// Synapse memory of a core.
 #[derive(Clone, Debug)]
 pub(crate) struct SynapseTable {
-    pub(crate) lists: Vec<List>,
-    /// Segments beyond the first of their list.
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) synapses: Synapses,
+    pub(crate) words: Vec<u32>,
+    /// Whether synapses take one word each, or three.
+    pub(crate) packed: bool,
     pub(crate) channels: Vec<Channel>,
     /// Distinct prices of lists.
     pub(crate) prices: Vec<Price>,
@@ -113,9 +108,21 @@ pub(crate) struct SynapseTable {
     pub(crate) planes: usize,
 }
 
+/// The word of a packed synapse, if it fits.
+pub(crate) fn pack(target: u32, units: i64) -> Option<u32> {
+    let (target, units) = (u16::try_from(target).ok()?, i16::try_from(units).ok()?);
+    Some((units as u32) << 16 | u32::from(target))
+}
+
+/// The words of a synapse that is not packed.
+pub(crate) fn unpacked(target: u32, units: i64) -> [u32; 3] {
+    [target, units as u32, (units >> 32) as u32]
+}
+
 /// A message on its way into a core's accumulators.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
+    /// Where its list begins in the stream.
     pub(crate) list: u32,
     pub(crate) base: u32,
     pub(crate) payload: i32,
@@ -148,7 +155,7 @@ impl<A: Accumulator> Planes<A> {
 /// Scratch memory of channels.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChannelState {
-    /// Segments waiting in each channel: (segment, base, payload).
+    /// Segments waiting in each channel, with base and payload.
     waiting: Vec<Vec<(Segment, u32, i32)>>,
     /// Channels in which something waits.
     open: Vec<u32>,
@@ -171,13 +178,30 @@ impl ChannelState {
 }
 
 impl SynapseTable {
-    /// Calls `visit` with target and units of each synapse of a list.
-    pub(crate) fn for_each_in(&self, list: u32, mut visit: impl FnMut(u32, i64)) {
-        let list = &self.lists[list as usize];
-        self.for_each(&list.first, &mut visit);
-        for segment in &self.segments[list.rest_start as usize..list.rest_end as usize] {
-            self.for_each(segment, &mut visit);
-        }
+    /// The price of the list at this place of the stream.
+    #[inline]
+    pub(crate) fn price(&self, list: u32) -> &Price {
+        &self.prices[self.words[list as usize] as usize]
+    }
+
+    /// Reads the segment header at `at`; also gives where the next one lies, if the list goes on.
+    #[inline]
+    fn segment(&self, at: u32) -> (Segment, Option<u32>) {
+        let header = self.words[at as usize];
+        let (delay, channel, start) = if header & PLAIN != 0 {
+            (0, None, at + 1)
+        } else {
+            let second = self.words[at as usize + 1];
+            (second & ((1 << DELAY_BITS) - 1), (second >> DELAY_BITS).checked_sub(1), at + 2)
+        };
+        let len = header & SEGMENT_MAX;
+        let next = (header & MORE != 0).then(|| start + len * self.synapse_words());
+        (Segment { start, len, delay, channel }, next)
+    }
+
+    #[inline]
+    fn synapse_words(&self) -> u32 {
+        if self.packed { 1 } else { 3 }
     }
 
     /// Adds the messages of a step to the accumulators of the next and later ones, books them, and empties the inbox.
@@ -190,81 +214,90 @@ impl SynapseTable {
         load: &mut Load,
     ) {
         load.messages_in = inbox.len() as u64;
-        for message in inbox.iter() {
-            let list = &self.lists[message.list as usize];
-            let price = &self.prices[list.price as usize];
-            load.synaptic_events += u64::from(list.synapses);
+        let mut touched = 0;
+        for (at, message) in inbox.iter().enumerate() {
+            touched ^= self.touch_ahead(&inbox[at + 1..]);
+            let price = self.price(message.list);
+            load.synaptic_events += price.synapses;
             load.receive_ps += price.receive_ps;
             load.synapses_fj += price.synapses_fj;
-            self.deliver_segment(&list.first, message, planes, channels, step);
-            for segment in &self.segments[list.rest_start as usize..list.rest_end as usize] {
-                self.deliver_segment(segment, message, planes, channels, step);
+            let mut next = Some(message.list + 1);
+            while let Some(at) = next {
+                let segment;
+                (segment, next) = self.segment(at);
+                if let Some(channel) = segment.channel {
+                    let waiting = &mut channels.waiting[channel as usize];
+                    if waiting.is_empty() {
+                        channels.open.push(channel);
+                    }
+                    waiting.push((segment, message.base, message.payload));
+                } else {
+                    let plane = &mut planes.of_step(step + 1 + u64::from(segment.delay))[message.base as usize..];
+                    self.add_segment(&segment, plane, message.payload);
+                }
             }
         }
+        std::hint::black_box(touched);
         inbox.clear();
         for channel in std::mem::take(&mut channels.open) {
             self.flush(channel as usize, planes, channels, step);
         }
     }
 
+    /// Reads one word of each cache line that the next messages will need: lists lie all over memory, and these reads wait
+    /// for nothing, so that they overlap with the work on the current list. The result is of no use.
     #[inline]
-    fn deliver_segment<A: Accumulator>(
-        &self,
-        segment: &Segment,
-        message: &Delivery,
-        planes: &mut Planes<A>,
-        channels: &mut ChannelState,
-        step: u64,
-    ) {
-        if segment.channel == NO_CHANNEL {
-            let plane = &mut planes.of_step(step + 1 + u64::from(segment.delay))[message.base as usize..];
-            self.add_segment(segment, plane, message.payload);
-        } else {
-            let waiting = &mut channels.waiting[segment.channel as usize];
-            if waiting.is_empty() {
-                channels.open.push(segment.channel);
-            }
-            waiting.push((*segment, message.base, message.payload));
-        }
+    fn touch_ahead(&self, next: &[Delivery]) -> u32 {
+        let second = next.get(TOUCHED_AHEAD).map_or(0, |message| self.words[message.list as usize]);
+        let Some(first) = next.first() else { return second };
+        let start = first.list as usize + 1;
+        let len = (self.words[start] & SEGMENT_MAX) as usize;
+        let lines = self.words[start..].chunks(LINE_WORDS).take((len / LINE_WORDS).min(TOUCHED_LINES));
+        lines.fold(second, |sum, line| sum ^ line[line.len() - 1])
     }
 
     /// The hot loop.
     #[inline]
     fn add_segment<A: Accumulator>(&self, segment: &Segment, plane: &mut [A], payload: i32) {
-        let range = segment.start as usize..segment.end as usize;
         let count_bits = self.count_bits;
-        match &self.synapses {
-            Synapses::Packed(words) if payload == 1 => {
-                for &word in &words[range] {
-                    let target = &mut plane[(word & 0xffff) as usize];
-                    *target = target.plus(A::event(i64::from(word as i32 >> 16), count_bits));
-                }
-            }
-            Synapses::Packed(words) => {
-                for &word in &words[range] {
-                    let target = &mut plane[(word & 0xffff) as usize];
-                    *target = target.plus(A::event(i64::from(word as i32 >> 16) * i64::from(payload), count_bits));
-                }
-            }
-            Synapses::Wide(synapses) => {
-                for synapse in &synapses[range] {
-                    let target = &mut plane[synapse.target as usize];
-                    *target = target.plus(A::event(synapse.units.wrapping_mul(i64::from(payload)), count_bits));
-                }
-            }
+        let words = &self.words[segment.start as usize..][..(segment.len * self.synapse_words()) as usize];
+        if self.packed && payload == 1 {
+            let mut add = |word: u32| {
+                let target = &mut plane[(word & 0xffff) as usize];
+                *target = target.plus(A::event(i64::from(word as i32 >> 16), count_bits));
+            };
+            let (eights, rest) = words.as_chunks::<8>();
+            eights.iter().for_each(|eight| eight.iter().for_each(|word| add(*word)));
+            rest.iter().for_each(|word| add(*word));
+        } else {
+            self.for_each(segment, |target, units| {
+                let target = &mut plane[target as usize];
+                *target = target.plus(A::event(units.wrapping_mul(i64::from(payload)), count_bits));
+            });
         }
     }
 
     /// Calls `visit` with target and units of each synapse of a segment.
+    #[inline]
     fn for_each(&self, segment: &Segment, mut visit: impl FnMut(u32, i64)) {
-        let range = segment.start as usize..segment.end as usize;
-        match &self.synapses {
-            Synapses::Packed(words) => {
-                words[range].iter().for_each(|word| visit(word & 0xffff, i64::from(*word as i32 >> 16)));
+        let words = &self.words[segment.start as usize..][..(segment.len * self.synapse_words()) as usize];
+        if self.packed {
+            words.iter().for_each(|word| visit(word & 0xffff, i64::from(*word as i32 >> 16)));
+        } else {
+            let (synapses, _) = words.as_chunks::<3>();
+            for [target, low, high] in synapses {
+                visit(*target, i64::from(*high as i32) << 32 | i64::from(*low));
             }
-            Synapses::Wide(synapses) => {
-                synapses[range].iter().for_each(|synapse| visit(synapse.target, synapse.units));
-            }
+        }
+    }
+
+    /// Calls `visit` with target and units of each synapse of the list at this place of the stream.
+    pub(crate) fn for_each_in(&self, list: u32, mut visit: impl FnMut(u32, i64)) {
+        let mut next = Some(list + 1);
+        while let Some(at) = next {
+            let segment;
+            (segment, next) = self.segment(at);
+            self.for_each(&segment, &mut visit);
         }
     }
 

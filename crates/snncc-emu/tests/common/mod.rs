@@ -3,6 +3,8 @@
 #![allow(unreachable_pub)]
 #![allow(missing_docs)]
 
+pub mod recurrent;
+
 use snncc_chip::Target;
 use snncc_image::{
     AxonTable, AxonTarget, BlockLayout, CompartmentConfig, CoreImage, Entry, Image, InAxon, InputPort, Location,
