@@ -47,6 +47,8 @@ impl Segment {
 pub(crate) struct RawLists {
     /// Axons by ascending source.
     pub(crate) axons: Vec<RawAxon>,
+    /// Synapses of all axons, lists that are shared counted for each.
+    pub(crate) synapses: u64,
     /// Segments of all lists.
     pub(crate) segments: Vec<Segment>,
     /// End of each list in `segments`.
@@ -94,6 +96,7 @@ impl Interner {
     fn push(&mut self, source: u32, entries: &[Raw], breaks: &[usize]) {
         let Some(base) = entries.iter().map(|entry| entry.compartment).min() else { return };
         let lists = &mut self.lists;
+        lists.synapses += entries.len() as u64;
         let (first_segment, first_entry) = (lists.segments.len(), lists.index.len());
         let mut hasher = FxHasher::default();
         for (segment, start) in breaks.iter().enumerate() {

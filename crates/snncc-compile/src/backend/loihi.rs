@@ -1,6 +1,6 @@
 //! Loihi-like cores: tables of settings, core-wide registers, synapse memory.
 
-use crate::backend::layout::{Family, Layout, delay_bits};
+use crate::backend::layout::{Family, Layout, block_layout, delay_bits, index_bits};
 use crate::backend::lists::{RawLists, collect};
 use crate::backend::tiles::{ProjectionBound, convolution_bound, other_estimate};
 use crate::backend::{Backend, CoreCount, CoreLimits, CoreUse, Part, Resource, Tile, View, values_of};
@@ -8,7 +8,7 @@ use snncc_chip::{ExponentRule, Limit, LoihiCore};
 use snncc_ids::{IdVec, PopulationId, ProjectionId};
 use snncc_image::{
     AxonTable, CompartmentConfig, Compartments, CoreImage, CoreSettings, InAxon, NoiseSetting, NoiseTarget, ResetModel,
-    SignMode, SynapseFormat, ThresholdConfig,
+    SignMode, SynapseFormat, ThresholdConfig, list_words,
 };
 use snncc_ir::{Connectivity, IntNeurons};
 use std::collections::BTreeMap;
@@ -187,6 +187,17 @@ impl Backend for LoihiBackend<'_> {
         used
     }
 
+    fn scattered_words(&self, projection: ProjectionId, synapses: usize) -> u64 {
+        let family = self.families[projection];
+        let longest = self.view.projection(projection).delays.max() - 1;
+        let format = SynapseFormat {
+            delay_bits: if family.delayed { delay_bits(self.core, longest) } else { 0 },
+            index_bits: Some(index_bits(self.core, self.compartments_per_core as u32 - 1)),
+            ..family.format
+        };
+        list_words(block_layout(self.core), &format, synapses) as u64
+    }
+
     fn count(&self, parts: &[Part<'_>]) -> CoreCount {
         let (lists, layout) = self.synapses(parts);
         let tables = self.tables(parts);
@@ -205,6 +216,7 @@ impl Backend for LoihiBackend<'_> {
             used,
             sources: lists.axons.iter().map(|axon| axon.source).collect(),
             longest_delay: layout.longest_delay,
+            synapses: lists.synapses,
             lists: hashed,
         }
     }

@@ -14,7 +14,7 @@ pub use view::View;
 pub(crate) use loihi::LoihiBackend;
 
 use snncc_chip::{CoreKind, Limit, Target};
-use snncc_ids::PopulationId;
+use snncc_ids::{PopulationId, ProjectionId};
 use snncc_image::CoreImage;
 use std::ops::Range;
 
@@ -205,6 +205,8 @@ pub struct CoreCount {
     pub sources: Vec<u32>,
     /// Longest extra delay.
     pub longest_delay: u32,
+    /// Synapses; those of a shared list count for each axon.
+    pub synapses: u64,
     /// Hash of the content and words of each distinct list, by hash: what two cores may have in common.
     pub lists: Vec<(u64, u32)>,
 }
@@ -226,6 +228,10 @@ pub trait Backend: Sync {
     /// Resources of a core with this tile of a population, without expanding it: not below the exact ones where all projections
     /// into the population are convolutions.
     fn tile_use(&self, population: PopulationId, tile: &Tile) -> CoreUse;
+
+    /// Words of a list with this many synapses of a projection onto a full core, none of them neighbours: an estimate for
+    /// populations with sparse inputs.
+    fn scattered_words(&self, projection: ProjectionId, synapses: usize) -> u64;
 
     /// Exact resources of a core with these parts, compartments in this order.
     fn count(&self, parts: &[Part<'_>]) -> CoreCount;

@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, CoreCount, Resource, View};
 use crate::partition::chunks::{Bin, Chunk, Rules};
-use crate::partition::request::Request;
+use crate::partition::ilp;
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
 use std::collections::BTreeMap;
 
@@ -13,22 +13,20 @@ const EXACT_TRIES: usize = 12;
 ///
 /// # Errors
 /// `SNN0403` if pinned neurons do not fit on their core.
-pub(crate) fn pack<B: Backend>(
-    view: &View<'_>,
-    backend: &B,
-    request: &Request,
-    chunks: Vec<Chunk>,
-    _effort: u8,
-) -> Result<Vec<Bin>, Diagnostics> {
-    let rules = Rules { view, backend, request };
+pub(crate) fn pack<B: Backend>(rules: &Rules<'_, B>, chunks: Vec<Chunk>) -> Result<Vec<Bin>, Diagnostics> {
     let (pinned, mut free): (Vec<Chunk>, Vec<Chunk>) = chunks.into_iter().partition(|chunk| chunk.pinned.is_some());
-    let mut bins = pinned_bins(&rules, pinned)?;
+    let mut bins = pinned_bins(rules, pinned)?;
     // Largest first; equal ones in order of population and neuron.
-    free.sort_by(|a, b| size(&rules, &b.count).total_cmp(&size(&rules, &a.count)));
+    free.sort_by(|a, b| size(rules, &b.count).total_cmp(&size(rules, &a.count)));
     for chunk in &free {
-        match best_bin(&rules, &bins, chunk) {
+        match best_bin(rules, &bins, chunk) {
             Some((at, joined)) => bins[at] = joined,
             None => bins.push(Bin::new(chunk)),
+        }
+    }
+    if bins.iter().all(|bin| bin.pinned.is_none()) {
+        if let Some(fewer) = ilp::pack(rules, &free, bins.len()) {
+            return Ok(fewer);
         }
     }
     Ok(bins)
@@ -56,7 +54,7 @@ fn best_bin<B: Backend>(rules: &Rules<'_, B>, bins: &[Bin], chunk: &Chunk) -> Op
 
 /// Messages saved each step if all neurons fire and the chunk joins the bin: sources that both listen to, and spikes that
 /// stay on the core.
-fn affinity(view: &View<'_>, bin: &Bin, chunk: &Chunk) -> u64 {
+pub(crate) fn affinity(view: &View<'_>, bin: &Bin, chunk: &Chunk) -> u64 {
     let common = |a: &[u32], b: &[u32]| (a.len() + b.len()) as u64 - crate::partition::chunks::union_len(a, b);
     let mut total = common(&bin.count.sources, &chunk.count.sources);
     let globals = |part: &crate::partition::chunks::OwnedPart| {

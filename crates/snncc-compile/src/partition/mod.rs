@@ -3,16 +3,21 @@
 //! 1. [`request`]: pins, reservations and splits of the user, checked.
 //! 2. [`legality`]: neurons that no core can hold, with what they exceed.
 //! 3. [`split`]: each population alone, cut into chunks that fill cores: convolutions into tiles ([`tiles`]), sparse and
-//!    recurrent populations in an order of overlapping inputs, others in their own order.
+//!    recurrent populations in an order of overlapping inputs ([`overlap`]), others in their own order.
 //! 4. [`greedy`]: chunks packed onto cores; small instances exactly ([`ilp`]).
-//! 5. [`refine`]: cores dissolved into others, neurons moved where that saves messages.
+//! 5. [`refine`]: cores dissolved into others, neurons moved where that saves messages ([`moves`]).
+//! 6. [`finish`]: output axons, order of cores, enough cores?
 //!
 //! **Invariant:** a [`Partitioned`] holds every neuron exactly once, and every core fits by the exact count of the backend.
 
 mod chunks;
 mod finish;
 mod greedy;
+mod ilp;
 mod legality;
+mod moves;
+mod overlap;
+mod refine;
 mod request;
 mod split;
 mod tiles;
@@ -97,7 +102,9 @@ fn cut(ir: &QuantizedIr, ctx: &Ctx<'_>, explain: bool) -> Result<Cut, Diagnostic
     let request = Request::resolve(&view, ctx)?;
     legality::check(&view, &backend, ctx, explain)?;
     let chunked = split::split(&view, &backend, &request);
-    let bins = greedy::pack(&view, &backend, &request, chunked.chunks, ctx.options.effort)?;
+    let rules = chunks::Rules { view: &view, backend: &backend, request: &request };
+    let bins = greedy::pack(&rules, chunked.chunks)?;
+    let bins = refine::refine(&rules, bins, ctx);
     finish::finish(&view, &backend, &request, ctx, bins, chunked.population_cores, explain)
 }
 

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, CoreCount, Part, Resource, View};
 use crate::partition::chunks::{Chunk, OwnedPart};
 use crate::partition::request::Request;
-use crate::partition::{PopulationCores, populations, tiles};
+use crate::partition::{PopulationCores, overlap, populations, tiles};
 use rayon::prelude::*;
 use snncc_chip::Limit;
 use snncc_ids::{IdVec, PopulationId};
@@ -29,10 +29,7 @@ pub(crate) fn split<B: Backend>(view: &View<'_>, backend: &B, request: &Request)
             chunked.chunks.push(Chunk { part: OwnedPart { population, neurons }, count, pinned: Some(pin.core) });
         }
         let least = request.least_cores(population).saturating_sub((chunked.chunks.len() - first) as u32).max(1);
-        let runs = match tiles::tiles(view, backend, population, least) {
-            Some(tiles) => tiles,
-            None => vec![(0..free.len() as u32).collect()],
-        };
+        let runs = runs(view, backend, population, least);
         let least = least.div_ceil(runs.len() as u32);
         let cut_runs: Vec<Vec<Chunk>> = runs
             .into_par_iter()
@@ -52,6 +49,27 @@ pub(crate) fn split<B: Backend>(view: &View<'_>, backend: &B, request: &Request)
             .map(|fullest| PopulationCores { alone: own.len() as u32, binding: limits.binding(&fullest.count.used) });
     }
     chunked
+}
+
+/// Neurons in runs that are cut separately. A population that fits as a whole keeps its own order, unless it is a
+/// convolution's.
+fn runs<B: Backend>(view: &View<'_>, backend: &B, population: PopulationId, least: u32) -> Vec<Vec<u32>> {
+    if let Some(tiles) = tiles::tiles(view, backend, population, least) {
+        return tiles;
+    }
+    let all: Vec<u32> = (0..view.population(population).len() as u32).collect();
+    let whole = all.len() <= backend.compartments_per_core()
+        && (unlimited(backend)
+            || backend.limits().check(&backend.count(&[Part { population, neurons: &all }]).used).is_ok());
+    if whole || unlimited(backend) {
+        return vec![all];
+    }
+    overlap::runs(view, backend, population).unwrap_or_else(|| vec![all])
+}
+
+/// Whether only the partitioner's own bound on compartments limits a core.
+fn unlimited<B: Backend>(backend: &B) -> bool {
+    Resource::ALL.iter().all(|resource| backend.limits().get(*resource) == Limit::Unlimited)
 }
 
 /// Cuts neurons in this order into as few runs as fit, at least `least`.
@@ -80,8 +98,7 @@ pub(crate) fn longest_prefix<B: Backend>(
 ) -> (usize, CoreCount) {
     let limits = backend.limits();
     let count = |len: usize| backend.count(&[Part { population, neurons: &order[..len] }]);
-    let unlimited = Resource::ALL.iter().all(|resource| limits.get(*resource) == Limit::Unlimited);
-    if unlimited {
+    if unlimited(backend) {
         return (order.len(), count(order.len()));
     }
     if order.len() == 1 {

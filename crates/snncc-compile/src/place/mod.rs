@@ -3,6 +3,7 @@
 //! Cost = Σ over messages of their mean rate times the hops to each destination core (each destination is a message of its
 //! own). A greedy start puts each core near those it talks to ([`greedy`]); annealing swaps and moves ([`anneal`]).
 
+mod anneal;
 mod greedy;
 
 use crate::backend::View;
@@ -27,7 +28,8 @@ pub struct Placed {
 pub fn place(partitioned: Partitioned, ctx: &mut Ctx<'_>) -> Result<Placed, Diagnostics> {
     let traffic = Traffic::new(&partitioned, ctx);
     let slots = Slots::new(&partitioned, ctx.target);
-    let core_of = greedy::place(&traffic, &slots, ctx.target);
+    let start = greedy::place(&traffic, &slots, ctx.target);
+    let core_of = anneal::anneal(&traffic, &slots, ctx.target, start, ctx.options.effort, ctx.seed());
     let cost = traffic.cost(ctx.target, &core_of);
     Ok(Placed { partitioned, core_of, cost })
 }

@@ -84,6 +84,39 @@ pub fn random_recurrent(neurons: usize, fan_out: usize) -> QuantizedIr {
     builder.finish()
 }
 
+/// Neurons on a ring, each with targets nearby (`shuffle` hides where they sit); one of 16 synapses goes anywhere.
+pub fn ring(neurons: usize, fan_out: usize, shuffle: bool) -> QuantizedIr {
+    let mut rng = Rng(5);
+    let mut number: Vec<u32> = (0..neurons as u32).collect();
+    if shuffle {
+        for at in (1..neurons).rev() {
+            number.swap(at, rng.range(0, at as u64) as usize);
+        }
+    }
+    let mut rows = vec![Vec::new(); neurons];
+    for place in 0..neurons {
+        let row: &mut Vec<u32> = &mut rows[number[place] as usize];
+        for step in 1..=fan_out {
+            let to = if rng.chance(6) { rng.range(0, neurons as u64 - 1) as usize } else { (place + step) % neurons };
+            row.push(number[to]);
+        }
+        row.sort_unstable();
+        row.dedup();
+    }
+    let mut pattern = SparsePattern { row_starts: vec![0], targets: Vec::new() };
+    for row in rows {
+        pattern.targets.extend(row);
+        pattern.row_starts.push(pattern.targets.len() as u32);
+    }
+    let mut builder = Builder::default();
+    let input = builder.population("input", &[neurons], None);
+    let layer = builder.population("neurons", &[neurons], Some(plain_neurons()));
+    let weights = |len| mixed(&mut Rng(6), len);
+    builder.project(input, layer, Connectivity::OneToOne { shared: true }, Delays::Uniform(1), weights);
+    builder.project(layer, layer, Connectivity::Sparse(pattern), Delays::Uniform(1), weights);
+    builder.finish()
+}
+
 #[test]
 fn a_small_perceptron_takes_one_core() {
     let ir = mlp(&[784, 128, 64, 10]);
@@ -124,6 +157,9 @@ fn timings() {
         ),
         ("random", random_recurrent(10_000, 100), "unbounded-loihi"),
         ("random", random_recurrent(2_000, 50), "loihi-emu"),
+        ("random 10k 32chip", random_recurrent(10_000, 100), "loihi-32chip"),
+        ("small world", ring(8_000, 60, false), "loihi-emu"),
+        ("small world shuffled", ring(8_000, 60, true), "loihi-emu"),
     ] {
         let target = target(on).unwrap();
         map_stages(name, &ir, &target, &options);
