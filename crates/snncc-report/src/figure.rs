@@ -175,8 +175,10 @@ pub fn number_text(value: Value) -> String {
         Value::Real(0.0) => "0".to_owned(),
         Value::Real(value) => {
             let magnitude = value.abs().log10().floor() as i32;
-            if (-4..9).contains(&magnitude) {
-                format!("{value:.*}", (3 - magnitude).max(0) as usize)
+            if (3..9).contains(&magnitude) {
+                grouped(value.round() as i128)
+            } else if (-4..3).contains(&magnitude) {
+                format!("{value:.*}", (3 - magnitude) as usize)
             } else {
                 format!("{value:.3e}")
             }
@@ -218,6 +220,7 @@ mod tests {
         assert_eq!(number_text((-1000_i32).into()), "-1 000");
         assert_eq!(number_text(999_u32.into()), "999");
         assert_eq!(number_text(38.52817.into()), "38.53");
+        assert_eq!(number_text(798_408.3.into()), "798 408");
         assert_eq!(number_text(0.00123456.into()), "0.001235");
         assert_eq!(number_text(1.5e12.into()), "1.500e12");
     }

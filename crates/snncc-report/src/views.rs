@@ -91,7 +91,7 @@ fn cores(out: &mut String, report: &ReportData) {
         let layers: Vec<String> = core.layers.iter().map(|(name, neurons)| format!("{name}:{neurons}")).collect();
         let mut row = vec![core.name.clone(), layers.join(" ")];
         row.extend(shown.map(|name| core.resource(name).map_or("–".into(), share)));
-        row.push(core.binding.clone().unwrap_or_else(|| "–".into()));
+        row.push(core.binding.as_ref().map_or("–".into(), |binding| binding.replace('_', " ")));
         table.row(row);
     }
     section(out, "Cores", &table);

@@ -29,9 +29,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether the running command watches [`INTERRUPTED`] and keeps partial results.
 static STOPS_EARLY: AtomicBool = AtomicBool::new(false);
 
-/// From here on the command stops by itself after Ctrl-C; a second one ends it at once.
-pub(crate) fn stop_early_when_interrupted() {
-    STOPS_EARLY.store(true, Ordering::Relaxed);
+/// Whether, from here on, the command stops by itself after Ctrl-C; a second one ends it at once.
+pub(crate) fn stop_early_when_interrupted(stops: bool) {
+    STOPS_EARLY.store(stops, Ordering::Relaxed);
 }
 
 /// Whether the user wants the command to stop.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use snncc_chip::{HardwareModel, Target, TargetFile};
 use snncc_formats::ron_network::{read_network, write_network};
 use snncc_formats::tensor_files::{AnyTensor, read_npz, write_npz};
-use snncc_ids::{Id, ProjectionId};
+use snncc_ids::{Diagnostic, Diagnostics, Id, ProjectionId, code};
 use snncc_image::Image;
 use snncc_ir::{Network, QuantizedIr, Tensor};
 use std::collections::BTreeMap;
@@ -334,35 +334,39 @@ impl Opened {
     /// Opens an output folder and its program.
     ///
     /// # Errors
-    /// Why it is none, or which file is damaged.
-    pub(crate) fn open(folder: &Path) -> Result<Self, String> {
+    /// `SNN0101` for a folder that is none of ours, or lacks a file; `SNN0108` for one of another schema; `SNN0109` for a
+    /// damaged program; what the readers of target and hardware model say.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Diagnostics> {
         let shown = folder.display();
-        let manifest = std::fs::read_to_string(folder.join(MANIFEST))
-            .map_err(|error| format!("`{shown}` is no output folder of `snncc compile`: its {MANIFEST}: {error}"))?;
-        let manifest: Manifest =
-            serde_json::from_str(&manifest).map_err(|error| format!("`{shown}/{MANIFEST}` is damaged: {error}"))?;
-        if manifest.schema != MANIFEST_SCHEMA {
-            return Err(format!(
-                "`{shown}` was written with schema {} of the folder; this version reads {MANIFEST_SCHEMA}",
-                manifest.schema
-            ));
-        }
-        if manifest.status != "compiled" {
-            return Err(format!("`{shown}` holds a failed compilation; see `snncc report {shown}`"));
-        }
+        let unreadable = |message: String| Diagnostic::error(code::FILE_UNREADABLE, message);
         let text = |name: &str| {
             std::fs::read_to_string(folder.join(name))
-                .map_err(|error| format!("`{shown}/{name}` cannot be read: {error}"))
+                .map_err(|error| unreadable(format!("`{shown}/{name}` cannot be read: {error}")))
         };
-        let damaged = |problems: snncc_ids::Diagnostics| format!("`{shown}/target` is damaged: {problems}");
-        let file = TargetFile::from_ron(&manifest.target, &text("target/target.ron")?).map_err(damaged)?;
-        let model = HardwareModel::from_ron(&manifest.model, &text("target/hardware-model.ron")?).map_err(damaged)?;
-        let target = Target::new(file, model).map_err(damaged)?;
+        let manifest = text(MANIFEST).map_err(|error| {
+            error
+                .note(format!("the {MANIFEST} makes a folder one of snncc's"))
+                .help("name the folder that `snncc compile` wrote")
+        })?;
+        let manifest: Manifest = serde_json::from_str(&manifest)
+            .map_err(|error| unreadable(format!("`{shown}/{MANIFEST}` is damaged: {error}")))?;
+        if manifest.schema != MANIFEST_SCHEMA {
+            let message = format!(
+                "`{shown}` has schema {} of the output folder; this version reads {MANIFEST_SCHEMA}",
+                manifest.schema
+            );
+            return Err(Diagnostic::error(code::UNSUPPORTED_VERSION, message).into());
+        }
+        if manifest.status != "compiled" {
+            let message = format!("`{shown}` holds a failed compilation, no program");
+            return Err(unreadable(message).help(format!("see `snncc report {shown}`")).into());
+        }
+        let file = TargetFile::from_ron(&manifest.target, &text("target/target.ron")?)?;
+        let model = HardwareModel::from_ron(&manifest.model, &text("target/hardware-model.ron")?)?;
+        let target = Target::new(file, model)?;
         let bytes = std::fs::read(folder.join(PROGRAM))
-            .map_err(|error| format!("`{shown}/{PROGRAM}` cannot be read: {error}"))?;
-        let image =
-            Image::from_bytes(&bytes).map_err(|problems| format!("`{shown}/{PROGRAM}` is damaged: {problems}"))?;
-        Ok(Self { folder: folder.to_owned(), manifest, target, image })
+            .map_err(|error| unreadable(format!("`{shown}/{PROGRAM}` cannot be read: {error}")))?;
+        Ok(Self { folder: folder.to_owned(), manifest, target, image: Image::from_bytes(&bytes)? })
     }
 
     /// A file whose hash the manifest holds.

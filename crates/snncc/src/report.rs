@@ -187,7 +187,9 @@ fn links(image: &Image, target: &Target) -> Vec<LinkRow> {
             *pairs.entry((core.core, axon.core)).or_default() += 1;
         }
     }
-    let mut links: BTreeMap<((u32, u32), (u32, u32)), (bool, u64)> = BTreeMap::new();
+    // Router it leaves and router it enters.
+    type Ends = ((u32, u32), (u32, u32));
+    let mut links: BTreeMap<Ends, (bool, u64)> = BTreeMap::new();
     for ((from, to), axons) in pairs {
         for hop in target.path(CoreId(from), CoreId(to)) {
             let link = links.entry((hop.from, hop.to)).or_insert((hop.crosses_chip, 0));

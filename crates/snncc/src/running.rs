@@ -3,7 +3,7 @@
 use crate::args::DataArgs;
 use crate::data::{self, Data, DataRequest, HostCurrents, Port};
 use crate::output::{Opened, next_run};
-use crate::session::{Failure, Session, exit};
+use crate::session::{Failure, Session, fail};
 use serde_json::{Map, Value as Json, json};
 use snncc_chip::CostTable;
 use snncc_compile::lower::{LowerOptions, lower};
@@ -15,12 +15,6 @@ use snncc_ir::{IntNeurons, Network, QuantizedIr};
 use snncc_report::{Basis, Figure, Value};
 use snncc_verify::SampleInput;
 use std::path::{Path, PathBuf};
-
-/// A message on standard error, and the failure for invalid input.
-pub(crate) fn fail(message: &str) -> Failure {
-    eprintln!("error: {message}");
-    Failure { exit: exit::INPUT }
-}
 
 /// An output folder with the data to run on.
 pub(crate) struct Running {
@@ -38,7 +32,7 @@ impl Running {
     /// # Errors
     /// After the diagnostics have been shown.
     pub(crate) fn open(session: &mut Session, folder: &Path, args: &DataArgs) -> Result<Self, Failure> {
-        let opened = Opened::open(folder).map_err(|message| fail(&message))?;
+        let opened = Opened::open(folder).map_err(|problems| session.fail(problems, None))?;
         let program = Program::load(&opened.image, &opened.target).map_err(|problems| session.fail(problems, None))?;
         let ports: Vec<Port> = program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect();
         let data = data::load(session, &DataRequest::from(args), &ports)?;

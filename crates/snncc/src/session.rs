@@ -5,7 +5,7 @@ use crate::show::{self, Paint, Source};
 use crate::values::Deny;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use snncc_ids::{Diagnostic, Diagnostics, Severity};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// Why a command stops early.
@@ -117,6 +117,16 @@ impl Session {
         if exit == 0 && self.denied > 0 { exit::DENIED } else { exit }
     }
 
+    /// All that has been said, as JSON objects.
+    pub(crate) fn diagnostics_json(&self) -> Vec<&serde_json::Value> {
+        self.said.iter().map(|(_, value)| value).collect()
+    }
+
+    /// How many errors or warnings have been said.
+    pub(crate) fn count(&self, severity: Severity) -> usize {
+        self.said().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+
     /// All that has been said, as JSON lines.
     pub(crate) fn diagnostics_jsonl(&self) -> String {
         self.said.iter().map(|(_, value)| format!("{value}\n")).collect()
@@ -169,6 +179,34 @@ impl Session {
     fn draw_target(&self) -> ProgressDrawTarget {
         if self.shows_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
     }
+}
+
+/// A message on standard error, and the failure for invalid input: for problems of our own files, which have no code.
+pub(crate) fn fail(message: &str) -> Failure {
+    eprintln!("error: {message}");
+    Failure { exit: exit::INPUT }
+}
+
+/// Writes a result to standard output. A reader that has seen enough ends the command, without a complaint.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("error: standard output cannot be written: {error}");
+        std::process::exit(exit::INPUT.into());
+    }
+}
+
+/// Writes a result as indented JSON to standard output.
+pub(crate) fn print_json(value: &serde_json::Value) {
+    print(&pretty(value));
+}
+
+/// A value as indented JSON, with a line end.
+pub(crate) fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable") + "\n"
 }
 
 /// The last part of a path.

@@ -3,7 +3,7 @@
 use crate::args::CheckArgs;
 use crate::compilation::{Fit, Follower, Job, apply_overrides, options};
 use crate::load;
-use crate::session::{Outcome, Session};
+use crate::session::{self, Outcome, Session};
 use serde_json::json;
 use snncc_compile::lower::{LowerOptions, lower};
 use snncc_ids::{Diagnostic, Diagnostics, Severity};
@@ -71,13 +71,13 @@ pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
     } else if ok {
         let name = args.network.display();
         match (&target, &findings.fit) {
-            (Some(target), Some(fit)) => println!(
-                "{name}: ok; fits `{}` on {} of {} cores",
+            (Some(target), Some(fit)) => session::print(&format!(
+                "{name}: ok; fits `{}` on {} of {} cores\n",
                 target.target.name(),
                 fit.cores,
                 target.target.usable_cores()
-            ),
-            _ => println!("{name}: ok"),
+            )),
+            _ => session::print(&format!("{name}: ok\n")),
         }
     }
     if ok {
@@ -114,17 +114,13 @@ fn with_target(session: &Session, job: &Job<'_>, findings: &mut Findings) {
 }
 
 fn print_json(session: &Session, findings: &Findings, ok: bool) {
-    let count = |severity| session.said().filter(|diagnostic| diagnostic.severity == severity).count();
-    let diagnostics: Vec<serde_json::Value> =
-        session.diagnostics_jsonl().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let value = json!({
+    session::print_json(&json!({
         "ok": ok,
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
+        "errors": session.count(Severity::Error),
+        "warnings": session.count(Severity::Warning),
         "fits": findings.fits,
         "cores": findings.fit.as_ref().map(|fit| fit.cores),
         "cores_at_least": findings.fit.as_ref().map(|fit| fit.at_least),
-        "diagnostics": diagnostics,
-    });
-    println!("{}", serde_json::to_string_pretty(&value).expect("bug in snncc: a value is always serializable"));
+        "diagnostics": session.diagnostics_json(),
+    }));
 }

@@ -10,7 +10,7 @@ use crate::output::{
     DIAGNOSTICS, Existing, FAILED, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT, existing,
     network_files, quantized_files, write_file,
 };
-use crate::session::{Failure, Outcome, Session, exit};
+use crate::session::{self, Failure, Outcome, Session, fail, print_json};
 use crate::stage_text;
 use crate::values::{Emit, InputValue};
 use serde_json::json;
@@ -76,10 +76,7 @@ pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
     let texts = stage_texts(&follower, &compiled, &target, &args.emit);
     let report = write(session, &folder, &job, &compiled, manifest, &texts)
         .and_then(|report| folder.commit().map(|()| report))
-        .map_err(|message| {
-            eprintln!("error: {message}");
-            Failure { exit: exit::INPUT }
-        })?;
+        .map_err(|message| fail(&message))?;
     if args.timings {
         for (stage, ms) in &follower.timings_ms {
             session.note(&format!("{stage}: {ms:.1} ms"));
@@ -253,15 +250,8 @@ fn leave_failure(
     failure
 }
 
-fn print_json(value: &serde_json::Value) {
-    println!("{}", serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable"));
-}
-
 /// The result as JSON.
 fn summary(session: &Session, report: &ReportData, output: &Path) -> serde_json::Value {
-    let diagnostics: Vec<serde_json::Value> =
-        session.diagnostics_jsonl().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let count = |severity| session.said().filter(|diagnostic| diagnostic.severity == severity).count();
     let layers: Vec<serde_json::Value> = report
         .layers
         .iter()
@@ -295,9 +285,9 @@ fn summary(session: &Session, report: &ReportData, output: &Path) -> serde_json:
         "output_latency_steps": report.network.output_latency.as_ref().map(|latency| latency.value),
         "layers": layers,
         "resources": resources,
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
-        "diagnostics": diagnostics,
+        "errors": session.count(Severity::Error),
+        "warnings": session.count(Severity::Warning),
+        "diagnostics": session.diagnostics_json(),
     })
 }
 
@@ -314,8 +304,8 @@ fn print(session: &Session, report: &ReportData, output: &Path, as_json: bool) {
     let fullest = fullest.map_or(String::new(), |(percent, core, resource)| {
         format!("; fullest is {core}, {percent:.0} % of its {resource}")
     });
-    println!(
-        "{} -> {}: {}, {} on {} of {} cores of `{}`{fullest}",
+    session::print(&format!(
+        "{} -> {}: {}, {} on {} of {} cores of `{}`{fullest}\n",
         report.network.file,
         output.display(),
         report.totals.neurons.text(),
@@ -323,9 +313,9 @@ fn print(session: &Session, report: &ReportData, output: &Path, as_json: bool) {
         snncc_report::number_text(report.totals.cores.value),
         report.target.usable_cores,
         report.target.name
-    );
-    let warnings = session.said().filter(|diagnostic| diagnostic.severity == Severity::Warning).count();
+    ));
+    let warnings = session.count(Severity::Warning);
     if warnings > 0 {
-        println!("{warnings} warning(s), also in {}", output.join(DIAGNOSTICS).display());
+        session::print(&format!("{warnings} warning(s), also in {}\n", output.join(DIAGNOSTICS).display()));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Cli;
 use crate::output::write_file;
-use crate::session::{Failure, Outcome, Session, exit};
+use crate::session::{Outcome, Session, fail, print};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 pub(crate) fn completions(shell: Shell) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "snncc", &mut script);
-    print!("{}", String::from_utf8_lossy(&script));
+    print(&String::from_utf8_lossy(&script));
     Ok(0)
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn man(session: &Session, folder: Option<&Path>) -> Outcome {
     let mut command = Cli::command();
     command.build();
     let Some(folder) = folder else {
-        print!("{}", String::from_utf8_lossy(&page(command)));
+        print(&String::from_utf8_lossy(&page(command)));
         return Ok(0);
     };
     let mut pages = vec![("snncc".to_owned(), command.clone())];
@@ -36,10 +36,7 @@ pub(crate) fn man(session: &Session, folder: Option<&Path>) -> Outcome {
     }
     for (name, command) in pages {
         let path = folder.join(format!("{name}.1"));
-        if let Err(error) = write_file(&path, &page(command)) {
-            eprintln!("error: {error}");
-            return Err(Failure { exit: exit::INPUT });
-        }
+        write_file(&path, &page(command)).map_err(|message| fail(&message))?;
         session.note(&path.display().to_string());
     }
     Ok(0)

@@ -2,8 +2,7 @@
 
 use crate::args::{Cli, DemoArgs};
 use crate::output::write_file;
-use crate::running::fail;
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Session, fail};
 use clap::Parser;
 use std::path::{Path, PathBuf};
 

@@ -6,10 +6,10 @@
 use crate::args::{EmulateArgs, Trace as TraceKind};
 use crate::output::{REPORT, write_file};
 use crate::running::{
-    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, energy_text, fail, json_counts,
-    time_figure, time_text,
+    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, energy_text, json_counts, time_figure,
+    time_text,
 };
-use crate::session::{Outcome, Session, exit};
+use crate::session::{Outcome, Session, exit, fail, pretty, print, print_json};
 use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
@@ -41,7 +41,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     session.json = args.json;
     let running = Running::open(session, &args.dir, &args.data)?;
     let bar = session.bar("emulating", running.data.count as u64);
-    stop_early_when_interrupted();
+    stop_early_when_interrupted(true);
     let chip_steps = running.chip_steps();
     let options = recording(&running, chip_steps);
     // Many samples keep all threads busy; a few leave threads for the cores of each.
@@ -57,6 +57,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     let results: Vec<_> =
         (0..running.data.count).into_par_iter().map_init(|| Emulator::new(&running.program), run).collect();
     bar.finish_and_clear();
+    stop_early_when_interrupted(false);
     let mut samples = Vec::with_capacity(results.len());
     for (number, result) in results.into_iter().enumerate() {
         match result {
@@ -86,16 +87,12 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     };
     write().map_err(|message| fail(&message))?;
     if args.json {
-        print!("{}", pretty(&json));
+        print_json(&json);
     } else {
-        print!("{}", summary.text(&args.dir, &folder));
+        print(&summary.text(&args.dir, &folder));
     }
     session.next(&format!("snncc report {}", args.dir.display()));
     Ok(if interrupted() { exit::INTERRUPTED } else { 0 })
-}
-
-fn pretty(value: &Json) -> String {
-    serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable") + "\n"
 }
 
 /// Spikes need recording only where a population runs beyond the last network step.

@@ -1,7 +1,7 @@
 //! `snncc explain`: the page of a diagnostic code.
 
 use crate::args::ExplainArgs;
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Session, print};
 use crate::values;
 use snncc_ids::{ALL_CODES, Code};
 use snncc_report::Table;
@@ -21,14 +21,14 @@ pub(crate) fn run(session: &Session, args: &ExplainArgs) -> Outcome {
         for code in ALL_CODES {
             table.row(vec![code.number().to_owned(), code.exit().to_string(), code.title().to_owned()]);
         }
-        print!("{}", table.text(0));
+        print(&table.text(0));
         session.next("snncc explain SNN0402");
         return Ok(0);
     };
     let code = values::code(text).map_err(|message| session.usage(&message))?;
     match page(code) {
-        Some(text) => print!("{text}"),
-        None => println!("# {code}: {}", code.title()),
+        Some(text) => print(text),
+        None => print(&format!("# {code}: {}\n", code.title())),
     }
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use crate::args::InspectArgs;
 use crate::load;
 use crate::output::Opened;
-use crate::session::{Failure, Outcome, Session, exit};
+use crate::session::{Outcome, Session, fail, print, print_json};
 use serde_json::{Value, json};
 use snncc_chip::Target;
 use snncc_ids::{CoreId, did_you_mean};
@@ -41,9 +41,9 @@ pub(crate) fn run(session: &mut Session, args: &InspectArgs) -> Outcome {
 
 fn print_text(as_json: bool, text: &str) {
     if as_json {
-        println!("{}", json!({ "lines": text.lines().collect::<Vec<_>>() }));
+        print_json(&json!({ "lines": text.lines().collect::<Vec<_>>() }));
     } else {
-        print!("{text}");
+        print(text);
     }
 }
 
@@ -53,22 +53,18 @@ struct Program {
     target: Target,
 }
 
-fn fail(message: &str) -> Failure {
-    eprintln!("error: {message}");
-    Failure { exit: exit::INPUT }
-}
-
 fn image(session: &mut Session, args: &InspectArgs, is_image: bool) -> Outcome {
     let folder = if is_image { args.path.parent().unwrap_or(Path::new("")) } else { &args.path };
     let opened = Opened::open(folder);
     if args.ir {
-        let quantized = opened.and_then(|opened| opened.quantized()).map_err(|message| fail(&message))?;
+        let opened = opened.map_err(|problems| session.fail(problems, None))?;
+        let quantized = opened.quantized().map_err(|message| fail(&message))?;
         print_text(args.json, &snncc_ir::print::print_quantized(&quantized));
         return Ok(0);
     }
     let program = match opened {
         Ok(Opened { image, target, .. }) => Program { image, target },
-        Err(message) if !is_image => return Err(fail(&message)),
+        Err(problems) if !is_image => return Err(session.fail(problems, None)),
         // An image alone: its target must be a built-in one.
         Err(_) => {
             let file = crate::files::InputFile::read(&args.path).map_err(|problems| session.fail(problems, None))?;
@@ -87,9 +83,9 @@ fn image(session: &mut Session, args: &InspectArgs, is_image: bool) -> Outcome {
     };
     let value = value.map_err(|message| fail(&message))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&value).expect("bug in snncc: a value is always serializable"));
+        print_json(&value);
     } else {
-        print!("{}", text(&value, 0));
+        print(&text(&value, 0));
     }
     if let (None, None, Some(population)) = (&args.neuron, args.core, program.image.populations.first()) {
         session.next(&format!("snncc inspect {} --neuron '{}[0]'", args.path.display(), population.name));

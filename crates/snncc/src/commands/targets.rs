@@ -3,7 +3,7 @@
 use crate::args::TargetsAction;
 use crate::files::InputFile;
 use crate::load;
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Session, print, print_json};
 use serde_json::json;
 use snncc_chip::{HardwareModel, Limit, TARGETS, Target, TargetFile};
 use snncc_ids::Diagnostics;
@@ -17,18 +17,14 @@ pub(crate) fn run(session: &mut Session, action: &TargetsAction) -> Outcome {
         TargetsAction::Show { target, json } => {
             let target = load::target(session, target)?.target;
             if *json {
-                println!("{}", pretty(&json!({ "target": target.file, "hardware_model": target.model })));
+                print_json(&json!({ "target": target.file, "hardware_model": target.model }));
             } else {
-                print!("{}", text(&target));
+                print(&text(&target));
             }
             Ok(0)
         }
         TargetsAction::Check { file } => check(session, file),
     }
-}
-
-fn pretty(value: &serde_json::Value) -> String {
-    serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable")
 }
 
 fn list(session: &mut Session, as_json: bool) -> Outcome {
@@ -44,7 +40,7 @@ fn list(session: &mut Session, as_json: bool) -> Outcome {
                 "chips": target.chips(), "cores": target.usable_cores(), "costs": target.file.costs,
             })
         };
-        println!("{}", pretty(&targets.iter().map(row).collect()));
+        print_json(&targets.iter().map(row).collect());
     } else {
         let mut table = Table::new(&["target", "model", "chips", "cores", "about"]);
         for target in &targets {
@@ -56,7 +52,7 @@ fn list(session: &mut Session, as_json: bool) -> Outcome {
                 target.file.about.clone(),
             ]);
         }
-        print!("{}", table.text(0));
+        print(&table.text(0));
     }
     session.next("snncc targets show loihi-emu");
     Ok(0)
@@ -136,10 +132,10 @@ fn check(session: &mut Session, path: &Path) -> Outcome {
         let shown = path.display().to_string();
         let shown = if shown.contains(['/', '\\']) { shown } else { format!("./{shown}") };
         let target = load::target(session, &shown)?.target;
-        println!("{}: a valid target of {} usable cores", path.display(), target.usable_cores());
+        print(&format!("{}: a valid target of {} usable cores\n", path.display(), target.usable_cores()));
     } else {
         let model = as_model.map_err(|problems: Diagnostics| session.fail(problems, Some(&source)))?;
-        println!("{}: a valid hardware model, `{}`", path.display(), model.name);
+        print(&format!("{}: a valid hardware model, `{}`\n", path.display(), model.name));
     }
     Ok(0)
 }

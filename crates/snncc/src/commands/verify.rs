@@ -4,8 +4,8 @@ use crate::args::VerifyArgs;
 use crate::commands::emulate::coding_name;
 use crate::files::InputFile;
 use crate::output::{REPORT, write_file};
-use crate::running::{Running, accuracy, energy_text, fail, json_counts, time_text};
-use crate::session::{Failure, Outcome, Session, exit};
+use crate::running::{Running, accuracy, energy_text, json_counts, time_text};
+use crate::session::{Failure, Outcome, Session, exit, fail, pretty, print, print_json};
 use serde_json::{Map, Value as Json, json};
 use snncc_data::SpikeTrain;
 use snncc_formats::data_files::{DataKind, read_samples, read_spikes};
@@ -41,9 +41,9 @@ pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
         .and_then(|()| write_file(&folder.join(REPORT), report.to_json().as_bytes()))
         .map_err(|message| fail(&message))?;
     if args.json {
-        print!("{}", pretty(&json));
+        print_json(&json);
     } else {
-        print!("{}", text(&args.dir, &running, &verification, &folder));
+        print(&text(&args.dir, &running, &verification, &folder));
     }
     let problems = verification.diagnostics();
     if problems.is_empty() {
@@ -53,10 +53,6 @@ pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
         session.say(problems, None);
         Err(Failure { exit: exit::MISMATCH })
     }
-}
-
-fn pretty(value: &Json) -> String {
-    serde_json::to_string_pretty(value).expect("bug in snncc: a value is always serializable") + "\n"
 }
 
 /// The float reference, unless the network is given in integers.
@@ -138,9 +134,13 @@ fn other_tool(path: &Path, running: &Running, quantized: &QuantizedIr) -> Result
     Ok(samples)
 }
 
-/// Spikes of the emulator by layer, in network steps.
+/// Spikes by layer in network steps: of the integer reference, where the float reference was compared with it. (Without one
+/// they are those of the whole run on the chip, in which layers run on while the last steps pass to the output.)
 fn layers(verification: &Verification) -> impl Iterator<Item = (&str, u128)> {
-    verification.exact.populations.iter().map(|layer| (layer.population.as_str(), u128::from(layer.chip_spikes)))
+    verification.exact.populations.iter().map(|layer| {
+        let loss = verification.losses.iter().find(|loss| loss.population == layer.population);
+        (layer.population.as_str(), u128::from(loss.map_or(layer.chip_spikes, |loss| loss.integer_spikes)))
+    })
 }
 
 fn finite(value: Option<f64>) -> Json {
@@ -186,6 +186,7 @@ fn json_result(running: &Running, verification: &Verification) -> Json {
         "flipped_predictions": verification.flipped,
         "spikes": Value::from(layers(verification).map(|(_, count)| count).sum::<u128>()),
         "spikes_per_layer": json_counts(layers(verification), false),
+        "chip_spikes": verification.exact.populations.iter().map(|layer| layer.chip_spikes).sum::<u64>(),
         "synaptic_events": Value::from(chip.synaptic_events),
         "packets": Value::from(chip.packets),
         "hops": Value::from(chip.hops),
@@ -209,8 +210,8 @@ fn section(running: &Running, verification: &Verification) -> VerificationSectio
             value.map(|value| (name.to_owned(), Figure::new(value, unit, Basis::Counted, "verification")))
         };
         let mut measures = vec![
-            ("float spikes".to_owned(), counted(loss.float_spikes, "spikes")),
-            ("integer spikes".to_owned(), counted(loss.integer_spikes, "spikes")),
+            ("float".to_owned(), counted(loss.float_spikes, "spikes")),
+            ("integer".to_owned(), counted(loss.integer_spikes, "spikes")),
         ];
         measures.extend(measure("matching", Some(loss.matching_fraction * 100.0), "%"));
         measures.extend(measure("rate correlation", loss.rate_correlation, ""));
@@ -247,15 +248,15 @@ pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, f
         exact.state_samples
     );
     let mut table =
-        Table::new(&["layer", "float spikes", "integer", "emulator", "matching", "rate corr.", "membrane dB"]);
+        Table::new(&["layer", "float spikes", "integer spikes", "mismatches", "matching", "rate corr.", "membrane dB"]);
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| snncc_report::number_text(value.into()));
     for layer in &exact.populations {
         let loss = verification.losses.iter().find(|loss| loss.population == layer.population);
         table.row(vec![
             layer.population.clone(),
             loss.map_or("–".to_owned(), |loss| snncc_report::number_text(loss.float_spikes.into())),
-            snncc_report::number_text(layer.integer_spikes.into()),
-            snncc_report::number_text(layer.chip_spikes.into()),
+            snncc_report::number_text(loss.map_or(layer.integer_spikes, |loss| loss.integer_spikes).into()),
+            snncc_report::number_text(layer.mismatches.into()),
             loss.map_or("–".to_owned(), |loss| format!("{:.2} %", loss.matching_fraction * 100.0)),
             number(loss.and_then(|loss| loss.rate_correlation)),
             number(loss.and_then(|loss| loss.membrane_sqnr_db)),
