@@ -30,7 +30,7 @@ const LEVELS_WORTH: f64 = 0.891;
 /// … and one more if it lowers the rest by this.
 const LEVEL_WORTH: f64 = 0.95;
 /// Weights looked at for one scale; of larger projections a regular sample is taken.
-const SAMPLED_WEIGHTS: usize = 1 << 21;
+const SAMPLED_WEIGHTS: usize = 1 << 20;
 
 /// What a neuron adds to the cost besides its weights; in volts.
 #[derive(Clone, Copy, Debug)]
