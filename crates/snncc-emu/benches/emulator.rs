@@ -1,5 +1,4 @@
-//! Speed of the emulator on a random recurrent network: 10,000 neurons on one core, 100 synapses each, 1,000 inputs of 20
-//! synapses that spike with probability 0.1, about 4 % of the neurons firing in a step.
+//! Speed of the emulator on a random recurrent network of 10,000 neurons, packed on one core and spread over a hundred.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -123,6 +123,9 @@ impl Loader<'_> {
                 rows: rows_of(&port.axons, format!("inputs/{at}/axons"), judge),
             })
             .collect();
+        if judge.problems.has_errors() {
+            return None;
+        }
         let graded_cores = self.graded_cores(&inputs);
         let mut cores = Vec::new();
         let mut list_starts = Vec::new();

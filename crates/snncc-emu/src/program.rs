@@ -196,6 +196,11 @@ impl Program {
         self.cores.iter().map(|core| core.compartments as u64).sum()
     }
 
+    /// Whether a step is work enough to share it between threads.
+    pub fn worth_threads(&self) -> bool {
+        self.worth_threads
+    }
+
     /// Cores that take the fast path of 32 bits.
     pub fn narrow_cores(&self) -> usize {
         self.cores.iter().filter(|core| matches!(core.neurons, Neurons::Narrow(_))).count()

@@ -93,11 +93,12 @@ impl Rules {
         let biased = u.saturating_add(bias).saturating_add(membrane_noise);
         let (biased, biased_left) = hold(biased, self.biased_current);
         let v = tdiv(v, kv, self.fraction_bits).saturating_add(biased);
-        let left = u8::from(input_left) * INPUT
-            | u8::from(u_left) * CURRENT
-            | u8::from(biased_left) * BIASED_CURRENT
-            | u8::from(v > self.v_max) * V_HIGH
-            | u8::from(v < self.v_min) * V_LOW;
+        let bit = |left: bool, bit: u8| if left { bit } else { 0 };
+        let left = bit(input_left, INPUT)
+            | bit(u_left, CURRENT)
+            | bit(biased_left, BIASED_CURRENT)
+            | bit(v > self.v_max, V_HIGH)
+            | bit(v < self.v_min, V_LOW);
         // The text's clip; `clamp` would assert an order that v_max < v_min (a register of 0 and 0) breaks.
         Integrated { u, v: v.max(self.v_min).min(self.v_max), left }
     }
@@ -113,7 +114,7 @@ mod tests {
         {
             assert_eq!(tdiv(x, k, 12), expected, "tdiv({x}, {k})");
         }
-        assert_eq!(tdiv(1 << 60, 4095, 12), ((1_i128 << 60) * 4095 >> 12) as i64);
+        assert_eq!(tdiv(1 << 60, 4095, 12), (((1_i128 << 60) * 4095) >> 12) as i64);
         // A register at its maximum with offset 1 can make k = −1; the text's formula still holds.
         assert_eq!((tdiv(5000, -1, 12), tdiv(-5000, -1, 12)), (-2, 2));
     }

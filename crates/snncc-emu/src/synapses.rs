@@ -65,8 +65,9 @@ pub(crate) const DELAY_BITS: u32 = 8;
 
 /// Words of a cache line.
 const LINE_WORDS: usize = 16;
-/// Lists up to this far ahead are fetched: first where they begin, then, when next in turn, the rest.
-const TOUCHED_AHEAD: usize = 3;
+/// Lists lie all over memory. Their beginnings are read this many at once, and the lines of each long list before its turn:
+/// reads that wait for nothing overlap with each other and with the work.
+const TOUCHED_LISTS: usize = 32;
 /// Cache lines fetched of one list.
 const TOUCHED_LINES: usize = 8;
 
@@ -216,7 +217,11 @@ impl SynapseTable {
         load.messages_in = inbox.len() as u64;
         let mut touched = 0;
         for (at, message) in inbox.iter().enumerate() {
-            touched ^= self.touch_ahead(&inbox[at + 1..]);
+            if at.is_multiple_of(TOUCHED_LISTS) {
+                let soon = &inbox[at..inbox.len().min(at + TOUCHED_LISTS)];
+                touched ^= soon.iter().fold(0, |sum, message| sum ^ self.words[message.list as usize]);
+            }
+            touched ^= inbox.get(at + 1).map_or(0, |next| self.touch(next));
             let price = self.price(message.list);
             load.synaptic_events += price.synapses;
             load.receive_ps += price.receive_ps;
@@ -244,16 +249,13 @@ impl SynapseTable {
         }
     }
 
-    /// Reads one word of each cache line that the next messages will need: lists lie all over memory, and these reads wait
-    /// for nothing, so that they overlap with the work on the current list. The result is of no use.
+    /// Reads one word of each cache line of a long list that is next in turn. The result is of no use.
     #[inline]
-    fn touch_ahead(&self, next: &[Delivery]) -> u32 {
-        let second = next.get(TOUCHED_AHEAD).map_or(0, |message| self.words[message.list as usize]);
-        let Some(first) = next.first() else { return second };
-        let start = first.list as usize + 1;
-        let len = (self.words[start] & SEGMENT_MAX) as usize;
-        let lines = self.words[start..].chunks(LINE_WORDS).take((len / LINE_WORDS).min(TOUCHED_LINES));
-        lines.fold(second, |sum, line| sum ^ line[line.len() - 1])
+    fn touch(&self, next: &Delivery) -> u32 {
+        let start = next.list as usize + 1;
+        let lines = (self.words[start] & SEGMENT_MAX) as usize / LINE_WORDS;
+        let words = self.words[start..].chunks(LINE_WORDS).take(lines.min(TOUCHED_LINES));
+        words.fold(0, |sum, line| sum ^ line[line.len() - 1])
     }
 
     /// The hot loop.

@@ -226,8 +226,8 @@ fn encode(core: &mut CoreImage, layout: BlockLayout, entries: &[Synapse], delay_
     let formats = &builder.target.model.loihi().formats;
     let first_word = core.synapse_words.len() as u32;
     let mut entries = entries.to_vec();
-    let largest = entries.iter().map(|entry| entry.target).max().unwrap_or(0);
-    let index_bits = *formats.index_bits.0.iter().find(|bits| u64::from(largest) < 1 << **bits).unwrap();
+    let largest = core.compartments.len() - 1;
+    let index_bits = *formats.index_bits.0.iter().find(|bits| (largest as u64) < 1 << **bits).unwrap();
     let mut by_format: BTreeMap<u16, Vec<Entry>> = BTreeMap::new();
     entries.sort_by_key(|entry| entry.target);
     for entry in entries {
