@@ -161,8 +161,13 @@ impl Figure {
         Self::new(value, unit, Basis::Counted, "emulator")
     }
 
-    /// The value and unit as text, integers with thin groups: `1 234 neurons`.
+    /// The value and unit for people: `1 234 neurons`; times and energies in a unit of their size.
     pub fn text(&self) -> String {
+        match self.unit.as_str() {
+            "ps" => return time_text(self.value.as_f64()),
+            "fJ" => return energy_text(self.value.as_f64()),
+            _ => {}
+        }
         format!("{} {}", number_text(self.value), self.unit).trim_end().to_owned()
     }
 }
@@ -184,6 +189,21 @@ pub fn number_text(value: Value) -> String {
             }
         }
     }
+}
+
+/// Picoseconds for people.
+pub fn time_text(time_ps: f64) -> String {
+    scaled(time_ps, &[("s", 1e12), ("ms", 1e9), ("µs", 1e6), ("ns", 1e3), ("ps", 1.0)])
+}
+
+/// Femtojoules for people.
+pub fn energy_text(energy_fj: f64) -> String {
+    scaled(energy_fj, &[("J", 1e15), ("mJ", 1e12), ("µJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("fJ", 1.0)])
+}
+
+fn scaled(value: f64, units: &[(&str, f64)]) -> String {
+    let (unit, size) = units.iter().copied().find(|(_, size)| value >= *size).unwrap_or(units[units.len() - 1]);
+    format!("{} {unit}", number_text((value / size).into()))
 }
 
 fn grouped(value: i128) -> String {
@@ -223,5 +243,8 @@ mod tests {
         assert_eq!(number_text(798_408.3.into()), "798 408");
         assert_eq!(number_text(0.00123456.into()), "0.001235");
         assert_eq!(number_text(1.5e12.into()), "1.500e12");
+        assert_eq!(time_text(1_234_000.0), "1.234 µs");
+        assert_eq!(energy_text(0.0), "0 fJ");
+        assert_eq!(Figure::counted(2_500_000_000_u64, "fJ").text(), "2.500 µJ");
     }
 }

@@ -136,6 +136,9 @@ pub(crate) struct NetworkArgs {
     /// Reset of all neurons: to-value, subtract or snntorch-subtract; overrides the network's.
     #[arg(long, value_parser = values::reset, value_name = "RESET")]
     pub(crate) reset: Option<Reset>,
+    /// Let the chip reset to a value where the network resets by subtraction; verification reports what that costs.
+    #[arg(long)]
+    pub(crate) approximate_reset: bool,
     /// Keep plain chip timing: do not pad shorter paths with delay.
     #[arg(long)]
     pub(crate) no_align: bool,

@@ -10,7 +10,7 @@ use snncc_chip::Target;
 use snncc_compile::{Calibration, Compiled, Ctx, Observer, Options, OverflowPolicy, QuantizeStrategy};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::Image;
-use snncc_ir::network::{MappingRequest, Pin};
+use snncc_ir::network::{MappingRequest, Pin, Reset};
 use snncc_ir::{Graph, Network, Node, QuantizedIr};
 use snncc_report::{NetworkInfo, ReportData};
 use std::time::Instant;
@@ -30,6 +30,7 @@ pub(crate) fn options(
     Ok(Options {
         align: !lowering.no_align,
         allow_loop_latency: lowering.allow_loop_latency,
+        reset: lowering.approximate_reset.then_some(Reset::ToValue),
         strategy: quantize.quantizer,
         weight_bits: quantize.weight_bits,
         per_neuron_scales: !quantize.no_per_neuron_scales,
@@ -94,6 +95,7 @@ pub(crate) fn option_names(options: &Options, target: &Target) -> Vec<(String, S
     [
         ("align", options.align.to_string()),
         ("allow_loop_latency", options.allow_loop_latency.to_string()),
+        ("approximate_reset", options.reset.is_some().to_string()),
         ("quantizer", strategy.to_owned()),
         ("weight_bits", bits.to_string()),
         ("per_neuron_scales", options.per_neuron_scales.to_string()),

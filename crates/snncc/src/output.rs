@@ -128,6 +128,8 @@ pub(crate) fn remove_unfinished() {
 pub(crate) struct OutputFolder {
     destination: PathBuf,
     temporary: PathBuf,
+    /// Parent folders that did not exist before, innermost first.
+    made: Vec<PathBuf>,
 }
 
 /// What already lies at the place of an output folder.
@@ -186,6 +188,8 @@ impl OutputFolder {
             None => Path::new("."),
         };
         let problem = |error: std::io::Error| format!("`{shown}` cannot be written: {error}");
+        let made = parent.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let made: Vec<PathBuf> = made.map(Path::to_owned).collect();
         std::fs::create_dir_all(parent).map_err(problem)?;
         let temporary = parent.join(format!(".{}.snncc-{}", name.to_string_lossy(), std::process::id()));
         if temporary.exists() {
@@ -193,7 +197,7 @@ impl OutputFolder {
         }
         std::fs::create_dir(&temporary).map_err(problem)?;
         UNFINISHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(temporary.clone());
-        Ok(Self { destination: destination.to_owned(), temporary })
+        Ok(Self { destination: destination.to_owned(), temporary, made })
     }
 
     /// Writes a file of the folder; folders on the way are made.
@@ -235,6 +239,8 @@ impl Drop for OutputFolder {
         let mut unfinished = UNFINISHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         unfinished.retain(|folder| *folder != self.temporary);
         let _ = std::fs::remove_dir_all(&self.temporary);
+        // Only folders that are empty go: with a committed folder in them they stay.
+        let _ = self.made.iter().try_for_each(std::fs::remove_dir);
     }
 }
 
@@ -451,6 +457,8 @@ mod tests {
         assert!(out.join("notes.txt").exists());
         drop(OutputFolder::begin(&out, true).unwrap());
         assert_eq!(std::fs::read_dir(out.parent().unwrap()).unwrap().count(), 1, "nothing is left beside the folder");
+        drop(OutputFolder::begin(&place.path().join("new/er/out"), false).unwrap());
+        assert!(!place.path().join("new").exists(), "a folder that was not finished leaves no parents");
     }
 
     fn ir() -> QuantizedIr {

@@ -11,6 +11,7 @@ use snncc_data::Coding;
 use snncc_emu::{CoreTrace, OverflowCount, Program, Totals};
 use snncc_ids::Diagnostics;
 use snncc_image::Readout;
+use snncc_ir::network::Reset;
 use snncc_ir::{IntNeurons, Network, QuantizedIr};
 use snncc_report::{Basis, Figure, Value};
 use snncc_verify::SampleInput;
@@ -111,6 +112,8 @@ fn host_currents(opened: &Opened, network: &Network) -> Result<HostCurrents, Dia
     let options = LowerOptions {
         align: opened.manifest.align,
         allow_loop_latency: opened.manifest.allow_loop_latency,
+        // Currents do not depend on it, and a network compiled with an approximate reset lowers no other way.
+        reset: Some(Reset::ToValue),
         ..LowerOptions::default()
     };
     HostCurrents::new(lower(network, &options)?.ir)
@@ -214,21 +217,6 @@ pub(crate) fn time_figure(time_ps: u128, table: &str) -> Figure {
     Figure::new(time_ps, "ps", Basis::Modelled, &format!("counted events × {table}, analytic"))
 }
 
-/// Picoseconds for people.
-pub(crate) fn time_text(time_ps: f64) -> String {
-    scaled(time_ps, &[("s", 1e12), ("ms", 1e9), ("µs", 1e6), ("ns", 1e3), ("ps", 1.0)])
-}
-
-/// Femtojoules for people.
-pub(crate) fn energy_text(energy_fj: f64) -> String {
-    scaled(energy_fj, &[("J", 1e15), ("mJ", 1e12), ("µJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("fJ", 1.0)])
-}
-
-fn scaled(value: f64, units: &[(&str, f64)]) -> String {
-    let (unit, size) = units.iter().copied().find(|(_, size)| value >= *size).unwrap_or(units[units.len() - 1]);
-    format!("{} {unit}", snncc_report::number_text((value / size).into()))
-}
-
 /// What run figures leave out.
 pub(crate) fn caveats(costs: &CostTable) -> Vec<String> {
     let mut caveats = vec![
@@ -251,10 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_figures_are_scaled_for_people_and_exact_in_json() {
-        assert_eq!(time_text(1_234_000.0), "1.234 µs");
-        assert_eq!(energy_text(0.0), "0 fJ");
-        assert_eq!(energy_text(2.5e9), "2.500 µJ");
+    fn counts_are_exact_in_json() {
         let counts = json_counts([("soma", 1 << 60), ("hops", 2)], true);
         assert_eq!(counts, json!({ "soma": "1152921504606846976", "hops": 2, "total": "1152921504606846978" }));
     }

@@ -38,6 +38,7 @@ pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
             let options = LowerOptions {
                 align: !args.lowering.no_align,
                 allow_loop_latency: args.lowering.allow_loop_latency,
+                reset: args.lowering.approximate_reset.then_some(snncc_ir::network::Reset::ToValue),
                 ..LowerOptions::default()
             };
             match lower(&network.network, &options) {

@@ -7,13 +7,13 @@ use clap::Parser;
 use std::path::{Path, PathBuf};
 
 const NETWORK: &str = "mlp_128_64_snn.nir";
-const IMAGES: &str = "digits-100-images-idx3-ubyte.gz";
-const LABELS: &str = "digits-100-labels-idx1-ubyte.gz";
+const IMAGES: &str = "images-idx3-ubyte.gz";
+const LABELS: &str = "labels-idx1-ubyte.gz";
 /// The files of `examples/mnist-mlp`.
 const FILES: [(&str, &[u8]); 3] = [
     (NETWORK, include_bytes!("../../../../examples/mnist-mlp/mlp_128_64_snn.nir")),
-    (IMAGES, include_bytes!("../../../../examples/mnist-mlp/digits-100-images-idx3-ubyte.gz")),
-    (LABELS, include_bytes!("../../../../examples/mnist-mlp/digits-100-labels-idx1-ubyte.gz")),
+    (IMAGES, include_bytes!("../../../../examples/mnist-mlp/images-idx3-ubyte.gz")),
+    (LABELS, include_bytes!("../../../../examples/mnist-mlp/labels-idx1-ubyte.gz")),
 ];
 
 /// Where the demo works; removed with this value unless the user asked for the place.

@@ -6,8 +6,7 @@
 use crate::args::{EmulateArgs, Trace as TraceKind};
 use crate::output::{REPORT, write_file};
 use crate::running::{
-    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, energy_text, json_counts, time_figure,
-    time_text,
+    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, time_figure,
 };
 use crate::session::{Outcome, Session, exit, fail, pretty, print, print_json};
 use crate::{interrupted, stop_early_when_interrupted};
@@ -19,7 +18,7 @@ use snncc_formats::tensor_files::write_npz;
 use snncc_ids::{Diagnostic, Diagnostics};
 use snncc_image::Readout;
 use snncc_ir::Tensor;
-use snncc_report::{Basis, Figure, RunSection, Table, Value};
+use snncc_report::{Basis, Figure, RunSection, Table, Value, energy_text, time_text};
 use snncc_verify::{largest, predicted_by_membrane, predicted_by_spikes};
 use std::path::Path;
 

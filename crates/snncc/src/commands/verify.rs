@@ -4,7 +4,7 @@ use crate::args::VerifyArgs;
 use crate::commands::emulate::coding_name;
 use crate::files::InputFile;
 use crate::output::{REPORT, write_file};
-use crate::running::{Running, accuracy, energy_text, json_counts, time_text};
+use crate::running::{Running, accuracy, json_counts};
 use crate::session::{Failure, Outcome, Session, exit, fail, pretty, print, print_json};
 use serde_json::{Map, Value as Json, json};
 use snncc_data::SpikeTrain;
@@ -13,7 +13,7 @@ use snncc_formats::tensor_files::npz_names;
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_ir::{Network, Node, QuantizedIr};
 use snncc_reference::float::{FloatNetwork, FloatOptions};
-use snncc_report::{Basis, Figure, LossRow, Table, Value, VerificationSection};
+use snncc_report::{Basis, Figure, LossRow, Table, Value, VerificationSection, energy_text, time_text};
 use snncc_verify::{EmulatedChip, Plan, Verification, Witnesses, verify};
 use std::path::Path;
 
