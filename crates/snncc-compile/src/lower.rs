@@ -37,7 +37,7 @@ pub struct LowerOptions {
     pub dt_s: Option<f64>,
     /// Whether paths are padded with delay so that network step `t` is chip step `t + latency` everywhere.
     pub align: bool,
-    /// Reset of all spiking neurons, before the network's own.
+    /// Reset of all spiking neurons on the chip, where it differs from the network's own with a warning.
     pub reset: Option<Reset>,
     /// Whether loops may take longer on the chip than in the network.
     pub allow_loop_latency: bool,
@@ -66,7 +66,10 @@ pub struct Lowered {
 /// and loops that no neurons feed. All of them, not only the first.
 pub fn lower(network: &Network, options: &LowerOptions) -> Result<Lowered, Diagnostics> {
     let mut problems = match attempt(network, options) {
-        Ok(lowered) => return Ok(lowered),
+        Ok(mut lowered) => {
+            lowered.warnings.extend(approximated_resets(network, options));
+            return Ok(lowered);
+        }
         Err(problems) => problems,
     };
     // Resets are the one fault with a flag as the way out; say so only if it leads somewhere.
@@ -75,10 +78,29 @@ pub fn lower(network: &Network, options: &LowerOptions) -> Result<Lowered, Diagn
         && attempt(network, &LowerOptions { reset: Some(Reset::ToValue), ..options.clone() }).is_ok()
     {
         for problem in problems.0.iter_mut().filter(|problem| is_reset(problem)) {
-            problem.help.push("`--reset to-value` compiles; spikes will differ from the network's".into());
+            problem.help.push(
+                "`--approximate-reset` compiles; spikes will differ from the network's, and `verify` says by how much"
+                    .into(),
+            );
         }
     }
     Err(problems)
+}
+
+/// Neurons whose own reset the options replace.
+fn approximated_resets<'a>(network: &'a Network, options: &LowerOptions) -> impl Iterator<Item = Diagnostic> + use<'a> {
+    let reset = options.reset;
+    network.nodes.iter_with_ids().filter_map(move |(id, node)| match &node.node {
+        Node::Neuron(neuron) if neuron.model.spikes() && reset.is_some_and(|reset| reset != neuron.reset) => {
+            let message = format!("`{}`: resets by subtraction in the network, to a value on the chip", node.name);
+            Some(
+                Diagnostic::warning(code::UNSUPPORTED_BY_CHIP, message)
+                    .at(format!("{}/reset", network.item(id)))
+                    .note("what a spike leaves above the threshold is lost: high rates come out too low"),
+            )
+        }
+        _ => None,
+    })
 }
 
 fn attempt(network: &Network, options: &LowerOptions) -> Result<Lowered, Diagnostics> {

@@ -343,7 +343,7 @@ fn statistical_warning(job: &Job<'_>, atoms: &Atoms, caps: &[Cap]) -> Option<Dia
             count.min(job.population.len()),
             job.population.len(),
         );
-        Diagnostic::warning(code::VALUE_OVERFLOWS, message)
+        Diagnostic::warning(code::LIKELY_INPUT_SCALE, message)
             .at(job.population.item.clone())
             .note("room for all synapses at once would leave the weights fewer bits than they have")
             .note("the emulator counts overflows; none on your data means that none mattered")

@@ -26,7 +26,7 @@ pub(super) fn quantize_population(job: &Job<'_>) -> Result<Done, Vec<Diagnostic>
         vec![
             Diagnostic::error(code::VALUE_OVERFLOWS, message)
                 .at(job.population.item.clone())
-                .help("`--strategy calibrated` has no such restriction"),
+                .help("`--quantizer calibrated` has no such restriction"),
         ]
     };
     let params = job.params;

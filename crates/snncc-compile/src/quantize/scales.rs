@@ -163,16 +163,18 @@ impl Search<'_> {
                 })
             })
         };
-        let Some(of_weights) = common_step(weights(), max_codes) else { return Vec::new() };
+        // Without weights only thresholds and biases matter.
+        let of_weights = match common_step(weights(), max_codes) {
+            None if weights().any(|weight| weight != 0.0) => return Vec::new(),
+            of_weights => of_weights,
+        };
         let others = self.neurons.iter().enumerate().flat_map(|(index, neuron)| {
             let norm = self.norms[index / self.atom_len];
             let threshold = if neuron.threshold.is_finite() { neuron.threshold / norm } else { 0.0 };
             [threshold, neuron.bias / norm]
         });
-        let of_all = common_step(std::iter::once(of_weights).chain(others), 65_536.0);
-        let mut steps = vec![of_weights];
-        steps.extend(of_all);
-        steps
+        let of_all = common_step(of_weights.into_iter().chain(others), 65_536.0);
+        of_weights.into_iter().chain(of_all).collect()
     }
 
     /// The nearest scale below that is a threshold mantissa, if scales are thresholds.

@@ -180,7 +180,7 @@ fn dead_weights_and_thresholds_out_of_reach_are_warned_of() {
 fn a_fan_in_beyond_the_worst_case_is_told() {
     let weights: Vec<f64> = values(6000, 2).iter().map(|weight| weight.abs()).collect();
     let (ir, warnings) = quantized(dense(6000, weights, integrators(1.0)), &Options::default());
-    assert_eq!(warnings.codes(), ["SNN0601"]);
+    assert_eq!(warnings.codes(), ["SNN0604"]);
     assert!(ir.projection_quality[WEIGHTS].as_ref().unwrap().sqnr_db > 30.0);
     let (_, warnings) = quantized(dense(600, values(600, 2), integrators(1.0)), &Options::default());
     assert!(warnings.0.is_empty());
@@ -419,7 +419,7 @@ proptest! {
             match result {
                 Ok(ir) => {
                     check_ranges(&ir, &target);
-                    if name == "loihi-emu" && !nengo && !warnings.codes().contains(&"SNN0601") {
+                    if name == "loihi-emu" && !nengo && !warnings.codes().contains(&"SNN0604") {
                         check_worst_case(&ir, &target);
                     }
                 }
