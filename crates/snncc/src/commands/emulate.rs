@@ -12,6 +12,7 @@ use crate::session::{Outcome, Session, exit, fail, pretty, print, print_json};
 use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
+use snncc_data::SpikeTrain;
 use snncc_emu::{CoreTrace, Emulator, RunOptions, Selection, Totals, Trace};
 use snncc_formats::data_files::write_spikes;
 use snncc_formats::tensor_files::write_npz;
@@ -89,6 +90,9 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         print_json(&json);
     } else {
         print(&summary.text(&args.dir, &folder));
+        if interrupted() {
+            print(&format!("interrupted: these are {} of {} samples\n", samples.len(), running.data.count));
+        }
     }
     session.next(&format!("snncc report {}", args.dir.display()));
     Ok(if interrupted() { exit::INTERRUPTED } else { 0 })
@@ -165,6 +169,20 @@ fn predictions(running: &Running, samples: &[(usize, SampleResult)]) -> String {
     table.csv()
 }
 
+/// The spikes of network steps 1 to `steps`: those of the chip steps `1 + latency` to `steps + latency`.
+fn in_network_steps(train: &SpikeTrain, latency: u32, steps: u32) -> SpikeTrain {
+    let mut cut = SpikeTrain::new(train.neurons);
+    let mut payloads = train.payloads.as_ref().map(|_| Vec::new());
+    for chip_step in latency + 1..=latency.saturating_add(steps) {
+        cut.push_step(train.at(chip_step).iter().copied());
+        if let Some((all, step)) = payloads.as_mut().zip(train.payloads_at(chip_step)) {
+            all.extend_from_slice(step);
+        }
+    }
+    cut.payloads = payloads;
+    cut
+}
+
 /// Runs a sample again with everything recorded that is asked for.
 fn write_traces(
     running: &Running,
@@ -188,9 +206,13 @@ fn write_traces(
     let trace = Emulator::new(&running.program).run(&stimulus, chip_steps, &options);
     let names: Vec<&str> = running.program.populations().map(|(name, _, _)| name).collect();
     if wants(TraceKind::Spikes) {
-        let mut trains: Vec<(&str, &snncc_data::SpikeTrain)> =
-            input.stimulus.ports.iter().map(|port| (port.port.as_str(), &port.spikes)).collect();
-        trains.extend(names.iter().zip(&trace.populations).filter_map(|(name, p)| Some((*name, p.spikes.as_ref()?))));
+        let mut trains: Vec<(&str, SpikeTrain)> =
+            input.stimulus.ports.iter().map(|port| (port.port.as_str(), port.spikes.clone())).collect();
+        for ((name, _, latency), population) in running.program.populations().zip(&trace.populations) {
+            let train = population.spikes.as_ref().expect("bug in snncc: spikes were asked for");
+            trains.push((name, in_network_steps(train, latency, running.data.steps)));
+        }
+        let trains: Vec<(&str, &SpikeTrain)> = trains.iter().map(|(name, train)| (*name, train)).collect();
         write_file(&folder.join(format!("spikes-{sample:05}.npz")), &write_spikes(&trains))?;
     }
     if wants(TraceKind::Membrane) {
@@ -416,5 +438,19 @@ pub(crate) fn coding_name(coding: snncc_data::Coding) -> &'static str {
     match coding {
         snncc_data::Coding::ConstantCurrent => "constant",
         other => other.name(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_cut_to_network_steps() {
+        let mut train = SpikeTrain::from_events(3, 5, &[(1, 0), (3, 1), (4, 2), (5, 0)]).unwrap();
+        assert_eq!(in_network_steps(&train, 2, 2).events().collect::<Vec<_>>(), [(1, 1, 1), (2, 2, 1)]);
+        train.payloads = Some(vec![7, -1, 2, 3]);
+        let cut = in_network_steps(&train, 2, 9);
+        assert_eq!((cut.steps(), cut.payloads), (9, Some(vec![-1, 2, 3])));
     }
 }

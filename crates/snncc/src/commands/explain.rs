@@ -38,11 +38,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_page_belongs_to_a_code_and_begins_with_its_title() {
+    fn every_page_belongs_to_a_code_and_every_code_has_one() {
         for (number, text) in PAGES {
             let code = Code::find(number).unwrap_or_else(|| panic!("{number} is no code"));
             assert!(text.starts_with(&format!("# {code}: ")), "{code}");
         }
-        assert!(page(snncc_ids::code::UNKNOWN_TARGET).is_some());
+        for code in ALL_CODES {
+            assert!(page(*code).is_some(), "{code} has no page");
+        }
     }
 }

@@ -104,10 +104,14 @@ pub(crate) fn compare(
 fn other_tool(path: &Path, running: &Running, quantized: &QuantizedIr) -> Result<OtherSpikes, Diagnostics> {
     let file = InputFile::read(path)?;
     let fault = |message: String| Diagnostics::from(Diagnostic::error(code::DATA_FILE, message));
-    if let Ok(single) = read_spikes(&file.name(), &file.bytes) {
+    // What was fed is no result to compare.
+    let is_input = |name: &str| running.program.inputs().any(|(input, _)| input == name);
+    if let Ok(mut single) = read_spikes(&file.name(), &file.bytes) {
+        single.retain(|(name, _)| !is_input(name));
         return Ok(vec![single]);
     }
-    let names = npz_names(&file.bytes).map_err(|error| fault(format!("`{}`: {error}", file.name())))?;
+    let mut names = npz_names(&file.bytes).map_err(|error| fault(format!("`{}`: {error}", file.name())))?;
+    names.retain(|name| !is_input(name));
     let mut samples: OtherSpikes = vec![Vec::new(); running.data.count];
     for name in &names {
         let population = quantized.graph.populations.iter().find(|population| population.name == *name);
