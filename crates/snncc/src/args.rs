@@ -216,7 +216,7 @@ pub(crate) struct CompileArgs {
     /// Target: the name of a built-in one (see `snncc targets list`), or a .ron file.
     #[arg(short, long)]
     pub(crate) target: String,
-    /// Output folder; an older one of snncc is replaced. [default: out/NET@TARGET]
+    /// Output folder; an older one of snncc is replaced; `out/NET@TARGET` if left out.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// Write into a folder that holds other files too; they stay.
@@ -363,7 +363,7 @@ pub(crate) enum ReportFormat {
 pub(crate) struct InspectArgs {
     /// A network (.ron, .nir), an image (.snnbin), or an output folder.
     pub(crate) path: PathBuf,
-    /// Where a neuron sits, with its registers and axons: 'fc1[17]'.
+    /// Where a neuron sits, with its registers and axons: `fc1[17]`.
     #[arg(long, value_name = "LAYER[N]", value_parser = values::neuron)]
     pub(crate) neuron: Option<(String, u32)>,
     /// What sits on a core: 'chip0.core3' or '3'.
