@@ -39,7 +39,7 @@ impl Classes {
         for position in first..end.min(g.input[d + 1]) {
             pattern.clear();
             let reached = g.reached(d, position).filter(|(output, _)| outputs.contains(output));
-            pattern.extend(reached.map(|(output, element)| (output, element)));
+            pattern.extend(reached);
             let Some((base, _)) = pattern.first().copied() else { continue };
             positions += 1;
             for (output, _) in &mut pattern {

@@ -3,6 +3,7 @@
 use crate::backend::{Backend, Resource, View};
 use crate::options::Ctx;
 use crate::partition::chunks::{Bin, OwnedPart, borrow_parts};
+use crate::partition::remedies;
 use crate::partition::request::Request;
 use crate::partition::{Cut, LogicalCore, PopulationCores, Slice};
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, PopulationId, SliceId, code};
@@ -20,13 +21,14 @@ pub(crate) fn finish<B: Backend>(
     ctx: &Ctx<'_>,
     mut bins: Vec<Bin>,
     population_cores: IdVec<PopulationId, Option<PopulationCores>>,
-    _explain: bool,
+    explain: bool,
 ) -> Result<Cut, Diagnostics> {
     let usable = ctx.target.usable_cores() as usize
         - request.reserved.iter().filter(|core| ctx.target.is_usable(**core)).count();
     relieve_out_axons(view, backend, request, &mut bins, usable)?;
     if bins.len() > usable {
-        return Err(chip_full(view, ctx, bins.len(), usable, &population_cores).into());
+        let at_least = at_least(view, backend) as usize;
+        return Err(chip_full(view, ctx, [bins.len(), usable, at_least], &population_cores, explain).into());
     }
     bins.sort_by_key(|bin| (bin.parts[0].population, bin.parts[0].neurons[0]));
     let mut order: IdVec<PopulationId, Vec<u32>> = view.ir.graph.populations.ids().map(|_| Vec::new()).collect();
@@ -187,25 +189,41 @@ fn at_least<B: Backend>(view: &View<'_>, backend: &B) -> u32 {
     groups.iter().map(|(_, sum)| sum.div_ceil(per_core) as u32).sum()
 }
 
+/// Populations whose needs are listed.
+const LISTED: usize = 12;
+
+/// The diagnostic of a network that needs more cores than there are.
 fn chip_full(
     view: &View<'_>,
     ctx: &Ctx<'_>,
-    needed: usize,
-    usable: usize,
+    [needed, usable, at_least]: [usize; 3],
     population_cores: &IdVec<PopulationId, Option<PopulationCores>>,
+    explain: bool,
 ) -> Diagnostic {
     let mut problem = Diagnostic::error(
         code::CHIP_FULL,
         format!("the network needs {needed} cores; `{}` has {usable} that may be used", ctx.target.name()),
     );
-    for (id, cores) in population_cores.iter_with_ids() {
-        if let Some(cores) = cores {
-            problem = problem.note(format!(
-                "`{}` takes {} cores alone; {} are the scarcest resource",
-                view.population(id).name,
-                cores.alone,
-                cores.binding.name()
-            ));
+    let mut layers: Vec<(PopulationId, PopulationCores)> =
+        population_cores.iter_with_ids().filter_map(|(id, cores)| Some((id, (*cores)?))).collect();
+    layers.sort_by_key(|(id, cores)| (std::cmp::Reverse(cores.alone), *id));
+    for (id, cores) in layers.iter().take(LISTED) {
+        problem = problem.note(format!(
+            "`{}` takes {} cores alone; {} run out first",
+            view.population(*id).name,
+            cores.alone,
+            cores.binding.name()
+        ));
+    }
+    if layers.len() > LISTED {
+        problem = problem.note(format!("{} more populations take fewer", layers.len() - LISTED));
+    }
+    if at_least > usable {
+        problem = problem.note(format!("compartments alone need {at_least} cores"));
+    }
+    if explain {
+        for remedy in remedies::for_full_chip(view.ir, ctx, &layers, at_least > usable) {
+            problem = problem.help(remedy);
         }
     }
     problem

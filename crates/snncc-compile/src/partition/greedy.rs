@@ -1,7 +1,8 @@
-//! Packing chunks onto cores: largest first, each to the core that fits and knows it best.
+//! Packing chunks onto cores: largest first, each to the core that fits and knows it best, or to the fullest that fits if
+//! that takes fewer cores.
 
 use crate::backend::{Backend, CoreCount, Resource, View};
-use crate::partition::chunks::{Bin, Chunk, Rules};
+use crate::partition::chunks::{Bin, Chunk, OwnedPart, Rules, borrow_parts, union_len};
 use crate::partition::ilp;
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
 use std::collections::BTreeMap;
@@ -9,27 +10,44 @@ use std::collections::BTreeMap;
 /// Cores that are counted exactly for a chunk before it gets one of its own.
 const EXACT_TRIES: usize = 12;
 
+/// Most chunks for which both preferences are tried.
+const MOST_FOR_SECOND_TRY: usize = 200;
+
 /// Packs chunks.
 ///
 /// # Errors
 /// `SNN0403` if pinned neurons do not fit on their core.
 pub(crate) fn pack<B: Backend>(rules: &Rules<'_, B>, chunks: Vec<Chunk>) -> Result<Vec<Bin>, Diagnostics> {
     let (pinned, mut free): (Vec<Chunk>, Vec<Chunk>) = chunks.into_iter().partition(|chunk| chunk.pinned.is_some());
-    let mut bins = pinned_bins(rules, pinned)?;
+    let started = pinned_bins(rules, pinned)?;
     // Largest first; equal ones in order of population and neuron.
     free.sort_by(|a, b| size(rules, &b.count).total_cmp(&size(rules, &a.count)));
-    for chunk in &free {
-        match best_bin(rules, &bins, chunk) {
+    let mut bins = fill(rules, started.clone(), &free, Preference::Familiar);
+    if free.len() <= MOST_FOR_SECOND_TRY {
+        let tight = fill(rules, started.clone(), &free, Preference::Full);
+        bins = if tight.len() < bins.len() { tight } else { bins };
+    }
+    let fewer = if started.is_empty() { ilp::pack(rules, &free, bins.len()) } else { None };
+    Ok(fewer.unwrap_or(bins))
+}
+
+/// Which of the cores that fit gets a chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Preference {
+    /// The one that shares most with it.
+    Familiar,
+    /// The fullest one.
+    Full,
+}
+
+fn fill<B: Backend>(rules: &Rules<'_, B>, mut bins: Vec<Bin>, chunks: &[Chunk], preference: Preference) -> Vec<Bin> {
+    for chunk in chunks {
+        match best_bin(rules, &bins, chunk, preference) {
             Some((at, joined)) => bins[at] = joined,
             None => bins.push(Bin::new(chunk)),
         }
     }
-    if bins.iter().all(|bin| bin.pinned.is_none()) {
-        if let Some(fewer) = ilp::pack(rules, &free, bins.len()) {
-            return Ok(fewer);
-        }
-    }
-    Ok(bins)
+    bins
 }
 
 /// How much of a core a chunk takes: its largest part of any resource.
@@ -39,25 +57,37 @@ fn size<B: Backend>(rules: &Rules<'_, B>, count: &CoreCount) -> f64 {
     limits.fraction(&count.used, limits.binding(&count.used)).max(compartments)
 }
 
-/// The bin that fits and shares most with the chunk, and what it becomes.
-fn best_bin<B: Backend>(rules: &Rules<'_, B>, bins: &[Bin], chunk: &Chunk) -> Option<(usize, Bin)> {
+/// The bin that fits and is preferred, and what it becomes.
+fn best_bin<B: Backend>(
+    rules: &Rules<'_, B>,
+    bins: &[Bin],
+    chunk: &Chunk,
+    preference: Preference,
+) -> Option<(usize, Bin)> {
+    let rank = |bin: &Bin| match preference {
+        Preference::Familiar => affinity(rules.view, bin, chunk),
+        Preference::Full => (size(rules, &bin.count) * f64::from(1 << 20)) as u64,
+    };
     let mut candidates: Vec<(u64, usize)> = bins
         .iter()
         .enumerate()
         .filter(|(_, bin)| rules.may_join(bin, chunk.part.population))
         .filter(|(_, bin)| !rules.ruled_out(&bin.count, &chunk.count))
-        .map(|(at, bin)| (affinity(rules.view, bin, chunk), at))
+        .map(|(at, bin)| (rank(bin), at))
         .collect();
-    candidates.sort_by_key(|(affinity, at)| (std::cmp::Reverse(*affinity), *at));
-    candidates.into_iter().find_map(|(_, at)| rules.joined(&bins[at], &chunk.part).ok().map(|joined| (at, joined)))
+    candidates.sort_by_key(|(rank, at)| (std::cmp::Reverse(*rank), *at));
+    candidates
+        .into_iter()
+        .take(EXACT_TRIES)
+        .find_map(|(_, at)| rules.joined(&bins[at], &chunk.part).ok().map(|joined| (at, joined)))
 }
 
 /// Messages saved each step if all neurons fire and the chunk joins the bin: sources that both listen to, and spikes that
 /// stay on the core.
 pub(crate) fn affinity(view: &View<'_>, bin: &Bin, chunk: &Chunk) -> u64 {
-    let common = |a: &[u32], b: &[u32]| (a.len() + b.len()) as u64 - crate::partition::chunks::union_len(a, b);
+    let common = |a: &[u32], b: &[u32]| (a.len() + b.len()) as u64 - union_len(a, b);
     let mut total = common(&bin.count.sources, &chunk.count.sources);
-    let globals = |part: &crate::partition::chunks::OwnedPart| {
+    let globals = |part: &OwnedPart| {
         let mut numbers: Vec<u32> = part.neurons.iter().map(|neuron| view.global(part.population, *neuron)).collect();
         numbers.sort_unstable();
         numbers
@@ -92,7 +122,7 @@ fn pinned_bins<B: Backend>(rules: &Rules<'_, B>, pinned: Vec<Chunk>) -> Result<V
                 break;
             }
             let parts = bin.parts_with(&chunk.part);
-            let count = rules.backend.count(&crate::partition::borrow_parts(&parts));
+            let count = rules.backend.count(&borrow_parts(&parts));
             refused = rules.check(&count).err().map(|shortfall| shortfall.to_string());
             bin = Bin { parts, count, pinned: Some(core) };
         }

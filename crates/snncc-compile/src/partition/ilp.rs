@@ -12,9 +12,9 @@ use snncc_chip::Limit;
 use std::collections::BTreeMap;
 
 /// Most chunks times cores of an instance.
-const MOST_PLACEMENTS: usize = 60;
+const MOST_PLACEMENTS: usize = 36;
 /// Most groups of sources.
-const MOST_GROUPS: usize = 40;
+const MOST_GROUPS: usize = 16;
 
 /// A packing of the chunks onto fewer than `cores` cores, if there is one and the instance is small.
 pub(crate) fn pack<B: Backend>(rules: &Rules<'_, B>, chunks: &[Chunk], cores: usize) -> Option<Vec<Bin>> {
@@ -28,10 +28,12 @@ pub(crate) fn pack<B: Backend>(rules: &Rules<'_, B>, chunks: &[Chunk], cores: us
     fewest
 }
 
-/// A bound from resources that add up.
+/// A bound from what adds up in this model.
 fn least_cores<B: Backend>(rules: &Rules<'_, B>, chunks: &[Chunk]) -> usize {
-    let compartments: u64 = chunks.iter().map(|chunk| chunk.count.used.get(Resource::Compartments)).sum();
-    compartments.div_ceil(rules.backend.compartments_per_core() as u64).max(1) as usize
+    let sum = |resource| chunks.iter().map(|chunk| chunk.count.used.get(resource)).sum::<u64>();
+    let by_compartments = sum(Resource::Compartments).div_ceil(rules.backend.compartments_per_core() as u64);
+    let by_words = sum(Resource::SynapseWords).div_ceil(rules.limits().get(Resource::SynapseWords).max());
+    by_compartments.max(by_words).max(1) as usize
 }
 
 /// Sources by the chunks that have them: (chunks, number of sources).
@@ -94,10 +96,9 @@ fn solve<B: Backend>(rules: &Rules<'_, B>, chunks: &[Chunk], cores: usize) -> Op
         }
         for (a, first) in chunks.iter().enumerate() {
             for (b, second) in chunks.iter().enumerate().skip(a + 1) {
-                if !rules.may_join(&Bin::new(first), second.part.population) {
-                    if let (Some(a), Some(b)) = (x[a].get(core), x[b].get(core)) {
-                        model.add_constraint(constraint!(*a + *b <= 1.0));
-                    }
+                let apart = !rules.may_join(&Bin::new(first), second.part.population);
+                if let (true, Some(a), Some(b)) = (apart, x[a].get(core), x[b].get(core)) {
+                    model.add_constraint(constraint!(*a + *b <= 1.0));
                 }
             }
         }

@@ -5,7 +5,9 @@
 
 use crate::backend::{Backend, CoreCount, Part, Resource, Shortfall, View};
 use crate::options::Ctx;
+use crate::partition::remedies;
 use snncc_ids::{Diagnostic, Diagnostics, PopulationId, code};
+use snncc_ir::QuantizedIr;
 
 /// Checks every neuron alone.
 ///
@@ -86,7 +88,7 @@ fn describe<B: Backend>(
     neuron: u32,
     shortfall: &Shortfall,
     others: usize,
-    _explain: bool,
+    explain: bool,
 ) -> Diagnostic {
     let name = view.member_name(population, neuron);
     let mut problem = Diagnostic::error(
@@ -101,6 +103,16 @@ fn describe<B: Backend>(
     if others > 0 {
         problem =
             problem.note(format!("{others} other neurons of `{}` do not fit either", view.population(population).name));
+    }
+    if explain && shortfall.exceeded.contains(&Resource::SynapseWords) {
+        let fits = |ir: &QuantizedIr| {
+            let view = View::new(ir);
+            let backend = crate::backend::backend(&view, ctx.target);
+            first_misfit(&view, &backend, population).is_none()
+        };
+        if let Some(bits) = remedies::narrower_weights(view.ir, ctx.target, fits) {
+            problem = problem.help(format!("`--weight-bits {bits}`: then every neuron of the population fits"));
+        }
     }
     problem
 }

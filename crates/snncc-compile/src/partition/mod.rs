@@ -18,6 +18,7 @@ mod legality;
 mod moves;
 mod overlap;
 mod refine;
+mod remedies;
 mod request;
 mod split;
 mod tiles;

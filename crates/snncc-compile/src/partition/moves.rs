@@ -45,12 +45,9 @@ pub(crate) fn improve<B: Backend>(rules: &Rules<'_, B>, mut bins: Vec<Bin>, ctx:
                 break;
             }
         }
-        if moved {
-            if let Some(better) = state.into_bins(rules, population) {
-                for (at, bin) in own.into_iter().zip(better) {
-                    bins[at] = bin;
-                }
-            }
+        let better = if moved { state.into_bins(rules, population) } else { None };
+        for (at, bin) in own.into_iter().zip(better.into_iter().flatten()) {
+            bins[at] = bin;
         }
     }
     bins

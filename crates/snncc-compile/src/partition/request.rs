@@ -36,6 +36,13 @@ impl Request {
         self.split.iter().filter(|(split, _)| *split == population).map(|(_, cores)| *cores).max().unwrap_or(1)
     }
 
+    /// Cores that neurons of the population are pinned to.
+    pub(crate) fn pinned_cores(&self, population: PopulationId) -> u32 {
+        let cores: BTreeSet<CoreId> =
+            self.pins.iter().filter(|pin| pin.population == population).map(|pin| pin.core).collect();
+        cores.len() as u32
+    }
+
     /// Whether chunks of the population must stay on different cores.
     pub(crate) fn apart(&self, population: PopulationId) -> bool {
         self.least_cores(population) > 1
@@ -89,7 +96,22 @@ impl Request {
                 Err(problem) => problems.push(problem),
             }
         }
+        request.check_splits(view, &mut problems);
         problems.into_result(request).map(|(request, _)| request)
+    }
+
+    /// Pins may leave too few neurons for a split.
+    fn check_splits(&self, view: &View<'_>, problems: &mut Diagnostics) {
+        for (id, cores) in &self.split {
+            let pinned: u32 =
+                self.pins.iter().filter(|pin| pin.population == *id).map(|pin| pin.neurons.len() as u32).sum();
+            let most = self.pinned_cores(*id) + view.population(*id).len() as u32 - pinned;
+            if most < *cores {
+                let name = &view.population(*id).name;
+                let message = format!("`{name}` is to be split over {cores} cores, but its pins leave {most} at most");
+                problems.push(Diagnostic::error(code::ILLEGAL_PIN, message).at("mapping/split"));
+            }
+        }
     }
 
     #[allow(clippy::too_many_arguments)]

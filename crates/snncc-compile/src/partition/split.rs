@@ -28,16 +28,15 @@ pub(crate) fn split<B: Backend>(view: &View<'_>, backend: &B, request: &Request)
             let count = backend.count(&[Part { population, neurons: &neurons }]);
             chunked.chunks.push(Chunk { part: OwnedPart { population, neurons }, count, pinned: Some(pin.core) });
         }
-        let least = request.least_cores(population).saturating_sub((chunked.chunks.len() - first) as u32).max(1);
-        let runs = runs(view, backend, population, least);
-        let least = least.div_ceil(runs.len() as u32);
-        let cut_runs: Vec<Vec<Chunk>> = runs
-            .into_par_iter()
-            .map(|mut run| {
-                run.retain(|neuron| free[*neuron as usize]);
-                cut(backend, population, &run, least)
-            })
-            .collect();
+        let least = request.least_cores(population).saturating_sub(request.pinned_cores(population)).max(1);
+        let mut runs = runs(view, backend, population, least);
+        for run in &mut runs {
+            run.retain(|neuron| free[*neuron as usize]);
+        }
+        runs.retain(|run| !run.is_empty());
+        let wanted = wanted_chunks(&runs, least as usize);
+        let cut_runs: Vec<Vec<Chunk>> =
+            runs.par_iter().zip(wanted).map(|(run, wanted)| cut(backend, population, run, wanted)).collect();
         chunked.chunks.extend(cut_runs.into_iter().flatten());
         let own = &chunked.chunks[first..];
         let limits = backend.limits();
@@ -49,6 +48,19 @@ pub(crate) fn split<B: Backend>(view: &View<'_>, backend: &B, request: &Request)
             .map(|fullest| PopulationCores { alone: own.len() as u32, binding: limits.binding(&fullest.count.used) });
     }
     chunked
+}
+
+/// Chunks wanted of each run so that there are `least` in all: one each, more where chunks would be largest.
+fn wanted_chunks(runs: &[Vec<u32>], least: usize) -> Vec<usize> {
+    let mut wanted = vec![1; runs.len()];
+    for _ in runs.len()..least {
+        let largest = (0..runs.len()).filter(|run| wanted[*run] < runs[*run].len());
+        match largest.max_by_key(|run| (runs[*run].len().div_ceil(wanted[*run]), std::cmp::Reverse(*run))) {
+            Some(run) => wanted[run] += 1,
+            None => break,
+        }
+    }
+    wanted
 }
 
 /// Neurons in runs that are cut separately. A population that fits as a whole keeps its own order, unless it is a
@@ -73,9 +85,9 @@ fn unlimited<B: Backend>(backend: &B) -> bool {
 }
 
 /// Cuts neurons in this order into as few runs as fit, at least `least`.
-pub(crate) fn cut<B: Backend>(backend: &B, population: PopulationId, order: &[u32], least: u32) -> Vec<Chunk> {
+pub(crate) fn cut<B: Backend>(backend: &B, population: PopulationId, order: &[u32], least: usize) -> Vec<Chunk> {
     let mut chunks = Vec::new();
-    let (mut rest, mut wanted, mut guess) = (order, least as usize, None);
+    let (mut rest, mut wanted, mut guess) = (order, least, None);
     while !rest.is_empty() {
         let cap = rest.len().div_ceil(wanted.max(1)).min(backend.compartments_per_core());
         let (len, count) = longest_prefix(backend, population, &rest[..cap], guess);

@@ -64,9 +64,8 @@ impl<'a> Annealer<'a> {
             places.iter().map(|place| target.position(*place)).map(|(x, y)| (x as i32, y as i32)).collect();
         let (columns, rows) = target.mesh_size();
         let mut at_router = vec![Vec::new(); (columns * rows) as usize];
-        for place in 0..slots.free.len() {
-            let (x, y) = position[place];
-            at_router[(y as u32 * columns + x as u32) as usize].push(place as u32);
+        for (place, (x, y)) in position.iter().enumerate().take(slots.free.len()) {
+            at_router[(*y as u32 * columns + *x as u32) as usize].push(place as u32);
         }
         let mut index_of = vec![NOBODY; target.cores() as usize];
         for (index, place) in places.iter().enumerate() {

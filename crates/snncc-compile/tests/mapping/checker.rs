@@ -3,14 +3,18 @@
 use snncc_chip::{ExponentRule, Limit, Target};
 use snncc_ids::{Id, PopulationId};
 use snncc_image::{BlockLayout, CoreImage, Image, ResetModel, decode_list};
+use snncc_ir::network::MappingRequest;
 use snncc_ir::{Connectivity, PopulationRole, QuantizedIr};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Target (population, neuron), weight mantissa, exponent, extra delay, weight bits, whether priced as shared.
 type Synapse = (usize, u32, i32, i8, u32, u8, bool);
 
+/// A source (population, member) and its axons (core, axon).
+type Row = ((usize, u32), Vec<(u32, u32)>);
+
 /// Panics with what is wrong.
-pub fn check_image(image: &Image, ir: &QuantizedIr, target: &Target) {
+pub(crate) fn check_image(image: &Image, ir: &QuantizedIr, target: &Target) {
     let core = target.model.loihi();
     let layout =
         BlockLayout { format_bits: core.formats.block_format_bits.0, count_bits: core.formats.block_count_bits.0 };
@@ -21,7 +25,7 @@ pub fn check_image(image: &Image, ir: &QuantizedIr, target: &Target) {
     // Who sits where.
     let mut who: BTreeMap<(u32, u32), (usize, u32)> = BTreeMap::new();
     let mut symbols = image.populations.iter();
-    let mut rows: Vec<((usize, u32), Vec<(u32, u32)>)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     let mut ports = image.inputs.iter();
     for (id, population) in ir.graph.populations.iter_with_ids() {
         if population.role == PopulationRole::Input {
@@ -187,4 +191,28 @@ fn check_limits(core: &CoreImage, target: &Target) {
         .expect("a sound list");
     }
     assert_eq!(in_use.len(), core.synapse_formats.len(), "formats without use");
+}
+
+/// Panics if a wish was not honoured.
+pub(crate) fn check_wishes(image: &Image, wishes: &MappingRequest) {
+    let find = |name: &str| image.populations.iter().find(|population| population.name == name).expect("a population");
+    for pin in &wishes.pins {
+        let (first, count) = pin.neurons.expect("a range");
+        for place in &find(&pin.population).locations[first as usize..(first + count) as usize] {
+            assert_eq!(place.core, pin.core, "a neuron of {pin:?}");
+        }
+    }
+    for core in &image.cores {
+        assert!(!wishes.reserved_cores.contains(&core.core), "core {} is reserved", core.core);
+    }
+    for name in &wishes.exclusive {
+        let mine: BTreeSet<u32> = find(name).locations.iter().map(|place| place.core).collect();
+        for other in image.populations.iter().filter(|population| population.name != *name) {
+            assert!(other.locations.iter().all(|place| !mine.contains(&place.core)), "`{name}` is not alone");
+        }
+    }
+    for (name, cores) in &wishes.split {
+        let mine: BTreeSet<u32> = find(name).locations.iter().map(|place| place.core).collect();
+        assert!(mine.len() >= *cores as usize, "`{name}` is on {} cores", mine.len());
+    }
 }

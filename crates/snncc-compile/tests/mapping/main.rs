@@ -3,10 +3,12 @@
 mod checker;
 mod known;
 mod networks;
+mod samples;
+mod wishes;
 
-use checker::check_image;
+use checker::{check_image, check_wishes};
 use networks::generator::Rng;
-use networks::{cases, random_network, random_target};
+use networks::{cases, random_network, random_target, random_wishes};
 use proptest::prelude::*;
 use snncc_chip::Target;
 use snncc_compile::emit::emit;
@@ -29,55 +31,24 @@ fn map(ir: &QuantizedIr, target: &Target, options: &Options) -> Result<(Routed, 
     Ok((routed, image))
 }
 
-fn map_stages(name: &str, ir: &QuantizedIr, target: &Target, options: &Options) {
-    let mut observer = NoObserver;
-    let mut ctx = Ctx { target, options, calibration: None, observer: &mut observer };
-    let start = std::time::Instant::now();
-    let partitioned = match partition(ir.clone(), &mut ctx) {
-        Ok(p) => p,
-        Err(e) => {
-            println!("{name}: {:?} {e} {:?}", start.elapsed(), e.0[0].notes);
-            return;
-        }
-    };
-    let t1 = start.elapsed();
-    let (n, lb) = (partitioned.cores().len(), partitioned.cores_at_least());
-    let axons: u64 = partitioned.core_use().map(|u| u.get(snncc_compile::backend::Resource::InAxons)).sum();
-    for (id, p) in partitioned.population_cores().iter_with_ids() {
-        if let Some(p) = p {
-            println!("  {:?} {p:?}", partitioned.ir().graph.populations[id].shape);
-        }
-    }
-    let placed = place(partitioned, &mut ctx).unwrap();
-    let t2 = start.elapsed();
-    let hops = placed.hops_per_step();
-    let routed = route(placed, &mut ctx).unwrap();
-    let t3 = start.elapsed();
-    let image = emit(&routed, &mut ctx).unwrap();
-    let t4 = start.elapsed();
-    println!(
-        "{name}: cores {n} (>= {lb}), axons {axons}, hops {hops}, partition {t1:?} place {:?} route {:?} emit {:?}",
-        t2 - t1,
-        t3 - t2,
-        t4 - t3
-    );
-    let start = std::time::Instant::now();
-    let bytes = image.to_bytes();
-    println!("   {} bytes, {:?}", bytes.len(), start.elapsed());
-}
-
 fn with_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
 }
 
+/// 300, or what `PROPTEST_CASES` asks for.
+fn cases_wanted() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases_wanted(), ..ProptestConfig::default() })]
 
     #[test]
     fn images_are_the_network_within_all_limits(seed in cases()) {
         let mut rng = Rng(seed);
         let (ir, target) = (random_network(&mut rng), random_target(&mut rng));
-        let options = Options { effort: rng.range(0, 3) as u8, ..Options::default() };
+        let mapping = if rng.chance(40) { random_wishes(&mut rng, &ir, &target) } else { Default::default() };
+        let options = Options { effort: rng.range(0, 3) as u8, mapping, ..Options::default() };
         match map(&ir, &target, &options) {
             Err(problems) => {
                 for problem in &problems.0 {
@@ -86,6 +57,7 @@ proptest! {
             }
             Ok((routed, image)) => {
                 check_image(&image, &ir, &target);
+                check_wishes(&image, &options.mapping);
                 let bytes = image.to_bytes();
                 prop_assert_eq!(&Image::from_bytes(&bytes).unwrap(), &image);
                 let again = with_threads(4, || map(&ir, &target, &options).unwrap().1.to_bytes());

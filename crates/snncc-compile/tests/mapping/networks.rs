@@ -3,19 +3,20 @@
 use generator::Rng;
 use proptest::prelude::*;
 use snncc_chip::{HardwareModel, Limit, Target, hardware_model, target};
-use snncc_ids::{IdVec, PopulationId};
+use snncc_ids::{CoreId, IdVec, PopulationId};
+use snncc_ir::network::{MappingRequest, Pin};
 use snncc_ir::{
     Connectivity, ConvolutionGeometry, Delays, Graph, IntNeurons, IntWeights, NoiseParams, NoiseTarget, OutputPort,
     Param, Population, PopulationRole, Projection, QuantizedIr, Readout, ResetModel, SignMode, SparsePattern,
 };
 
 /// A small generator of its own, so that a case is one number.
-pub mod generator {
+pub(crate) mod generator {
     /// SplitMix64.
-    pub struct Rng(pub u64);
+    pub(crate) struct Rng(pub(crate) u64);
 
     impl Rng {
-        pub fn next(&mut self) -> u64 {
+        pub(crate) fn next(&mut self) -> u64 {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut z = self.0;
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,22 +25,22 @@ pub mod generator {
         }
 
         /// In `low ..= high`.
-        pub fn range(&mut self, low: u64, high: u64) -> u64 {
+        pub(crate) fn range(&mut self, low: u64, high: u64) -> u64 {
             low + self.next() % (high - low + 1)
         }
 
-        pub fn chance(&mut self, percent: u64) -> bool {
+        pub(crate) fn chance(&mut self, percent: u64) -> bool {
             self.next() % 100 < percent
         }
 
-        pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
             from[self.next() as usize % from.len()]
         }
     }
 }
 
 /// Neurons with the plainest parameters.
-pub fn plain_neurons() -> IntNeurons {
+pub(crate) fn plain_neurons() -> IntNeurons {
     IntNeurons {
         decay_u: Param::Uniform(4095),
         decay_v: Param::Uniform(128),
@@ -62,14 +63,14 @@ pub fn plain_neurons() -> IntNeurons {
 
 /// Builds a [`QuantizedIr`] step by step.
 #[derive(Default)]
-pub struct Builder {
+pub(crate) struct Builder {
     graph: Graph,
     neurons: Vec<Option<IntNeurons>>,
     weights: Vec<IntWeights>,
 }
 
 impl Builder {
-    pub fn population(&mut self, name: &str, shape: &[usize], neurons: Option<IntNeurons>) -> PopulationId {
+    pub(crate) fn population(&mut self, name: &str, shape: &[usize], neurons: Option<IntNeurons>) -> PopulationId {
         let role = if neurons.is_some() { PopulationRole::Neurons } else { PopulationRole::Input };
         self.neurons.push(neurons);
         self.graph.populations.push(Population {
@@ -81,11 +82,11 @@ impl Builder {
         })
     }
 
-    pub fn shape(&self, id: PopulationId) -> &[usize] {
+    pub(crate) fn shape(&self, id: PopulationId) -> &[usize] {
         &self.graph.populations[id].shape
     }
 
-    pub fn project(
+    pub(crate) fn project(
         &mut self,
         source: PopulationId,
         target: PopulationId,
@@ -108,7 +109,7 @@ impl Builder {
         self.graph.projections.push(projection);
     }
 
-    pub fn finish(self) -> QuantizedIr {
+    pub(crate) fn finish(self) -> QuantizedIr {
         let outputs = self
             .neurons
             .iter()
@@ -135,7 +136,7 @@ impl Builder {
 }
 
 /// Random weights on the grid of their width and signs; `zeros` in percent, from `values` different ones.
-pub fn random_weights(rng: &mut Rng, len: usize, bits: u8, zeros: u64, values: u64) -> IntWeights {
+pub(crate) fn random_weights(rng: &mut Rng, len: usize, bits: u8, zeros: u64, values: u64) -> IntWeights {
     let sign_mode = rng.pick(&[SignMode::Mixed, SignMode::Excitatory, SignMode::Inhibitory]);
     let shift = 8 - bits + u8::from(sign_mode == SignMode::Mixed);
     let offset = rng.next();
@@ -227,7 +228,7 @@ fn random_connectivity(rng: &mut Rng, sources: usize, targets: usize) -> Connect
 }
 
 /// A random network of a few populations.
-pub fn random_network(rng: &mut Rng) -> QuantizedIr {
+pub(crate) fn random_network(rng: &mut Rng) -> QuantizedIr {
     let mut builder = Builder::default();
     let shape = |rng: &mut Rng| [rng.range(1, 3) as usize, rng.range(1, 6) as usize, rng.range(1, 6) as usize];
     let mut ids = Vec::new();
@@ -291,7 +292,7 @@ fn project(
 }
 
 /// A random small chip.
-pub fn random_target(rng: &mut Rng) -> Target {
+pub(crate) fn random_target(rng: &mut Rng) -> Target {
     let name = rng.pick(&["loihi1", "loihi1", "lava"]);
     let mut model: HardwareModel = hardware_model(name).unwrap();
     model.mesh.columns.0 = 4;
@@ -316,6 +317,34 @@ pub fn random_target(rng: &mut Rng) -> Target {
 }
 
 /// A network and a chip for each seed.
-pub fn cases() -> impl Strategy<Value = u64> {
+pub(crate) fn cases() -> impl Strategy<Value = u64> {
     any::<u64>()
+}
+
+/// Legal pins, reservations, exclusive and split populations.
+pub(crate) fn random_wishes(rng: &mut Rng, ir: &QuantizedIr, target: &Target) -> MappingRequest {
+    let mut wishes = MappingRequest::default();
+    let usable: Vec<u32> = (0..target.cores()).filter(|core| target.is_usable(CoreId(*core))).collect();
+    for (_, population) in ir.graph.populations.iter_with_ids() {
+        if population.role == PopulationRole::Input {
+            continue;
+        }
+        let (name, len) = (population.name.clone(), population.len() as u64);
+        if rng.chance(20) {
+            wishes.exclusive.push(name.clone());
+        }
+        if rng.chance(20) {
+            wishes.split.push((name.clone(), rng.range(1, len.min(4)) as u32));
+        }
+        if rng.chance(40) {
+            let first = rng.range(0, len - 1);
+            let neurons = (first as u32, rng.range(1, (len - first).min(6)) as u32);
+            wishes.pins.push(Pin { population: name, neurons: Some(neurons), core: rng.pick(&usable) });
+        }
+    }
+    let reserved = rng.pick(&usable);
+    if rng.chance(30) && wishes.pins.iter().all(|pin| pin.core != reserved) {
+        wishes.reserved_cores.push(reserved);
+    }
+    wishes
 }
