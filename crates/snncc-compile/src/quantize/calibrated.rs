@@ -231,6 +231,7 @@ fn search(
             let loss_v = if decays_by_fraction(kept_v) { DECAY_LOSS } else { 0.0 };
             NeuronCost {
                 bias: job.params.bias.get(neuron),
+                initial: [job.params.u_initial.get(neuron), job.params.v_initial.get(neuron)],
                 threshold: job.params.threshold.get(neuron),
                 rate: measured.map_or(ASSUMED_RATE, |own| own.rates[neuron].abs()),
                 loss_units: loss_u + loss_v,

@@ -29,6 +29,10 @@ const LEVEL_STEP_SHIFTS: i32 = 3;
 const LEVELS_WORTH: f64 = 0.891;
 /// … and one more if it lowers the rest by this.
 const LEVEL_WORTH: f64 = 0.95;
+/// Squared errors below this are rounding of floats.
+const EXACT_COST: f64 = 1e-18;
+/// Initial values count once in a run: as much as a bias in a thousand steps.
+const INITIAL_RATE: f64 = 1e-3;
 /// Weights looked at for one scale; of larger projections a regular sample is taken.
 const SAMPLED_WEIGHTS: usize = 1 << 20;
 
@@ -37,6 +41,8 @@ const SAMPLED_WEIGHTS: usize = 1 << 20;
 pub(super) struct NeuronCost {
     /// Bias.
     pub(super) bias: f64,
+    /// Current and voltage before the start.
+    pub(super) initial: [f64; 2],
     /// Threshold; infinite if it does not spike.
     pub(super) threshold: f64,
     /// Expected spikes per step: how often the threshold's error counts.
@@ -90,13 +96,38 @@ impl Search<'_> {
         }
         let (cost, steps) = scored.into_iter().nth(best).expect("bug in snncc: no scale to try");
         let shared = Scales { atoms: vec![candidates[best]; self.caps.len()], steps };
-        if self.levels < 2 || self.caps.len() < 2 || cost <= 0.0 || self.only.is_some() {
+        if self.levels < 2 || self.caps.len() < 2 || cost <= EXACT_COST || self.only.is_some() {
             return shared;
         }
-        match self.levels(&shared.steps) {
-            Some((level_cost, scales)) if level_cost < cost * LEVELS_WORTH => scales,
+        let levels = self.levels(&shared.steps);
+        let others = [self.in_volts(), levels].into_iter().flatten();
+        let cheapest = others.min_by(|(a, _), (b, _)| a.total_cmp(b));
+        match cheapest {
+            Some((other_cost, scales)) if other_cost < cost * LEVELS_WORTH => scales,
             _ => shared,
         }
+    }
+
+    /// One scale in units per volt, where thresholds differ but are no more than levels are allowed: the only one that can be
+    /// exact, since weights that are multiples of a step are not that over different thresholds.
+    fn in_volts(&self) -> Option<(f64, Scales)> {
+        let mut thresholds = self.norms.to_vec();
+        thresholds.sort_by(f64::total_cmp);
+        thresholds.dedup();
+        if !(2..=self.levels).contains(&thresholds.len()) {
+            return None;
+        }
+        let caps: Vec<f64> = self.caps.iter().zip(self.norms).map(|(cap, norm)| cap / norm).collect();
+        let volts = vec![1.0; self.norms.len()];
+        let search = Search { norms: &volts, caps: &caps, snap: false, only: None, levels: 1, ..*self };
+        let Scales { atoms, steps } = search.run();
+        let atoms: Vec<f64> = atoms.iter().zip(self.norms).map(|(scale, norm)| scale * norm).collect();
+        let cost = |(atom, scale): (usize, &f64)| {
+            let weights =
+                steps.iter().enumerate().map(|(projection, q)| self.weight_cost(projection, atom, *scale, *q));
+            self.neuron_cost(atom, *scale) + weights.sum::<f64>()
+        };
+        Some((atoms.iter().enumerate().map(cost).sum(), Scales { atoms, steps }))
     }
 
     fn atom_neurons(&self, atom: usize) -> Range<usize> {
@@ -140,6 +171,9 @@ impl Search<'_> {
         for step in self.common_steps() {
             // All weights are whole multiples of the step: a step of a power of two of the grid is exact.
             let exact = unit / step;
+            // A threshold that is a multiple of the step is a whole mantissa, whatever the division rounded.
+            let whole = (exact / unit).round() * unit;
+            let exact = if self.snap && (whole - exact).abs() <= 1e-9 * exact { whole } else { exact };
             let mut scale = exact * (largest / exact).log2().floor().exp2();
             while scale >= smallest / 64.0 && scale >= exact * 0.5 && scale > 0.0 {
                 scales.push(scale);
@@ -171,7 +205,7 @@ impl Search<'_> {
         let others = self.neurons.iter().enumerate().flat_map(|(index, neuron)| {
             let norm = self.norms[index / self.atom_len];
             let threshold = if neuron.threshold.is_finite() { neuron.threshold / norm } else { 0.0 };
-            [threshold, neuron.bias / norm]
+            [threshold, neuron.bias / norm, neuron.initial[0] / norm, neuron.initial[1] / norm]
         });
         let of_all = common_step(of_weights.into_iter().chain(others), 65_536.0);
         of_weights.into_iter().chain(of_all).collect()
@@ -255,6 +289,9 @@ impl Search<'_> {
                 let threshold = neuron.threshold * units_per_volt;
                 let error = threshold - (threshold / unit).round_ties_even() * unit;
                 squares += neuron.rate * error * error;
+            }
+            for initial in neuron.initial.map(|initial| initial * units_per_volt) {
+                squares += INITIAL_RATE * (initial - initial.round_ties_even()).powi(2);
             }
             squares += neuron.loss_units * neuron.loss_units;
         }

@@ -92,6 +92,32 @@ fn neurons_of_different_thresholds_share_one_mantissa() {
 }
 
 #[test]
+fn a_grid_in_volts_is_kept_over_different_thresholds_and_initial_values() {
+    let params = NeuronParams {
+        threshold: Param::PerNeuron(vec![2.75, 9.5]),
+        bias: Param::PerNeuron(vec![0.25, -0.5]),
+        v_initial: Param::PerNeuron(vec![-1.25, 3.5]),
+        ..integrators(1.0)
+    };
+    let weights = vec![7.75, -0.25, 3.0, -8.0];
+    let (ir, _) = quantized(dense(2, weights.clone(), params), &Options::default());
+    let units = neurons(&ir).units_per_volt.clone();
+    assert_eq!(units, Param::Uniform(units.get(0)), "one scale in volts");
+    let expected: Vec<i64> = weights.iter().map(|weight| (weight * units.get(0)) as i64).collect();
+    assert_eq!(effective_weights(&ir.weights[WEIGHTS]), expected);
+    let initial = [-1.25, 3.5].map(|volts| (volts * units.get(0)) as i64);
+    assert_eq!(neurons(&ir).v_initial, Param::PerNeuron(initial.to_vec()));
+    let quality = ir.population_quality[OUT].as_ref().unwrap();
+    assert_eq!((quality.threshold_error, quality.bias_error), (0.0, 0.0));
+    // Without weights the grid is that of biases and initial values.
+    let params = NeuronParams { bias: Param::Uniform(0.25), v_initial: Param::Uniform(3.5), ..integrators(19.5) };
+    let (ir, _) = quantized(dense(1, vec![0.0], params), &Options::default());
+    let units = neurons(&ir).units_per_volt.get(0);
+    assert_eq!(neurons(&ir).v_initial.get(0) as f64, 3.5 * units);
+    assert_eq!(ir.population_quality[OUT].as_ref().unwrap().bias_error, 0.0);
+}
+
+#[test]
 fn small_rows_get_a_level_of_their_own_within_half_the_limit() {
     let sizes = [1.0, 0.3, 0.06, 0.02];
     let weights: Vec<f64> = values(16 * 40, 3).iter().enumerate().map(|(at, w)| w * sizes[at / 40 % 4]).collect();
