@@ -2,7 +2,7 @@
 
 use crate::backend::layout::{Family, Layout, block_layout, delay_bits, index_bits};
 use crate::backend::lists::{RawLists, collect};
-use crate::backend::tiles::{ProjectionBound, convolution_bound, other_estimate};
+use crate::backend::tiles::{ProjectionBound, Sharing, convolution_bound, other_estimate};
 use crate::backend::{Backend, CoreCount, CoreLimits, CoreUse, Part, Resource, Tile, View, values_of};
 use snncc_chip::{ExponentRule, Limit, LoihiCore};
 use snncc_ids::{IdVec, PopulationId, ProjectionId};
@@ -10,7 +10,7 @@ use snncc_image::{
     AxonTable, CompartmentConfig, Compartments, CoreImage, CoreSettings, InAxon, NoiseSetting, NoiseTarget, ResetModel,
     SignMode, SynapseFormat, ThresholdConfig, list_words,
 };
-use snncc_ir::{Connectivity, IntNeurons};
+use snncc_ir::{Connectivity, Delays, IntNeurons};
 use std::collections::BTreeMap;
 
 /// Most compartments the partitioner puts on a core whose model has no limit. Not a number of a chip: emulators keep targets
@@ -171,8 +171,13 @@ impl Backend for LoihiBackend<'_> {
             let bound = match &self.view.projection(*id).connectivity {
                 Connectivity::Convolution(g) => {
                     let mantissas = &self.view.ir.weights[*id].mantissas;
-                    let uniform = mantissas.windows(2).all(|pair| pair[0] == pair[1]) && !family.delayed;
-                    convolution_bound(self.core, g, &format, uniform, tile)
+                    let uniform = mantissas.windows(2).all(|pair| pair[0] == pair[1]);
+                    let sharing = match &self.view.projection(*id).delays {
+                        Delays::PerSource(_) => Sharing::None,
+                        Delays::Uniform(_) if uniform => Sharing::AcrossChannels,
+                        _ => Sharing::ByClass,
+                    };
+                    convolution_bound(self.core, g, &format, sharing, tile)
                 }
                 _ => other_estimate(self.view, self.core, *id, &format, tile.len() as u64),
             };

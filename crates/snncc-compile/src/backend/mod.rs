@@ -9,6 +9,11 @@ mod loihi;
 mod tiles;
 mod view;
 
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../../tests/mapping/networks.rs"]
+mod networks;
+
 pub use view::View;
 
 pub(crate) use loihi::LoihiBackend;

@@ -1,12 +1,12 @@
 //! Which neurons share a core: as few cores as possible, then as little communication as possible.
 //!
-//! 1. [`request`]: pins, reservations and splits of the user, checked.
-//! 2. [`legality`]: neurons that no core can hold, with what they exceed.
-//! 3. [`split`]: each population alone, cut into chunks that fill cores: convolutions into tiles ([`tiles`]), sparse and
-//!    recurrent populations in an order of overlapping inputs ([`overlap`]), others in their own order.
-//! 4. [`greedy`]: chunks packed onto cores; small instances exactly ([`ilp`]).
-//! 5. [`refine`]: cores dissolved into others, neurons moved where that saves messages ([`moves`]).
-//! 6. [`finish`]: output axons, order of cores, enough cores?
+//! 1. `request`: pins, reservations and splits of the user, checked.
+//! 2. `legality`: neurons that no core can hold, with what they exceed.
+//! 3. `split`: each population alone, cut into chunks that fill cores: convolutions into tiles (`tiles`), sparse and
+//!    recurrent populations in an order of overlapping inputs (`overlap`), others in their own order.
+//! 4. `greedy`: chunks packed onto cores; small instances exactly (`ilp`).
+//! 5. `refine`: cores dissolved into others, neurons moved where that saves messages (`moves`).
+//! 6. `finish`: output axons, order of cores, enough cores?
 //!
 //! **Invariant:** a [`Partitioned`] holds every neuron exactly once, and every core fits by the exact count of the backend.
 

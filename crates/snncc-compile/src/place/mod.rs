@@ -1,7 +1,7 @@
 //! Which physical core each logical one becomes: as few hops as possible.
 //!
 //! Cost = Σ over messages of their mean rate times the hops to each destination core (each destination is a message of its
-//! own). A greedy start puts each core near those it talks to ([`greedy`]); annealing swaps and moves ([`anneal`]).
+//! own). A greedy start puts each core near those it talks to (`greedy`); annealing swaps and moves (`anneal`).
 
 mod anneal;
 mod greedy;
