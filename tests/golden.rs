@@ -3,7 +3,8 @@
 //! The files are those of `tests/golden/loihi`, or of the folder in `SNNCC_LOIHI_VECTORS`. With arguments, only files whose
 //! names contain one of them.
 
-use snncc_tests::golden::{Case, GoldenFile, Observed, parse};
+use snncc_tests::golden::{Case, GoldenFile, parse};
+use snncc_tests::observed::Observed;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -92,10 +92,21 @@ fn crates_use_only_whom_they_may() {
     assert!(found.is_empty(), "crates missing in the table: {:?}", found.keys());
 }
 
+/// Codes that nothing raises yet: SNN0501 waits for targets with broken links.
+const NOT_RAISED: &[&str] = &["SNN0501"];
+
+/// Codes that the names of the file tests in `suite/errors` begin with; each expects its code (`snncc_tests::suite`).
+fn codes_of_error_files() -> BTreeSet<String> {
+    let mut paths = Vec::new();
+    files(&root().join("tests/suite/errors"), "ron", &mut paths);
+    paths.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().get(..7)?.to_string())).collect()
+}
+
 #[test]
 fn every_code_has_a_page_and_a_test() {
     let mut numbers = BTreeSet::new();
     let sources = rust_sources();
+    let in_files = codes_of_error_files();
     for code in ALL_CODES {
         assert!(numbers.insert(code.number()), "{code} is defined twice");
         let page = root().join(format!("docs/errors/{code}.md"));
@@ -103,16 +114,24 @@ fn every_code_has_a_page_and_a_test() {
         for part in ["## Cause", "## Example", "## What to do"] {
             assert!(text.contains(part), "{code}: its page lacks {part:?}");
         }
-        // A test names the code by number, in a test module or in the tests crate.
-        let tested = sources.iter().any(|(path, text)| {
-            let tests_only = path.starts_with(root().join("tests")) && !path.ends_with("tidy.rs")
-                || path.components().any(|part| part.as_os_str() == "tests")
-                || path.ends_with("tests.rs");
-            let tests =
-                if tests_only { Some(text.as_str()) } else { text.split_once("#[cfg(test)]").map(|(_, tests)| tests) };
-            tests.is_some_and(|tests| tests.contains(code.number()))
-        });
-        assert!(tested, "{code} is raised by no test that names it");
+        // A file test is named by the code, or a test names its number, in a test module or in the tests crate.
+        let tested = in_files.contains(code.number())
+            || sources.iter().any(|(path, text)| {
+                let tests_only = path.starts_with(root().join("tests")) && !path.ends_with("tidy.rs")
+                    || path.components().any(|part| part.as_os_str() == "tests")
+                    || path.ends_with("tests.rs");
+                let tests = if tests_only {
+                    Some(text.as_str())
+                } else {
+                    text.split_once("#[cfg(test)]").map(|(_, tests)| tests)
+                };
+                tests.is_some_and(|tests| tests.contains(code.number()))
+            });
+        let raised = !NOT_RAISED.contains(&code.number());
+        assert_eq!(
+            tested, raised,
+            "{code}: whether a test raises and names it, and whether anything is said to raise it"
+        );
     }
     let mut pages = Vec::new();
     files(&root().join("docs/errors"), "md", &mut pages);
@@ -135,7 +154,7 @@ fn chip_numbers() -> BTreeSet<u64> {
         }
     }
     // Powers of ten and of two up to 4096 are also units, capacities of buffers and mesh sizes in validation.
-    numbers.retain(|number| !(number.is_power_of_two() && *number <= 256) && ![100, 1000].contains(number));
+    numbers.retain(|number| !([100, 1000].contains(number) || number.is_power_of_two() && *number <= 256));
     numbers
 }
 

@@ -14,13 +14,13 @@ mod pass_through;
 pub use file::{QuantizerCase, QuantizerConnection, QuantizerFloat, QuantizerInt, QuantizerParams, QuantizerScales};
 pub use pass_through::quantized;
 
+use crate::observed::{self, Observed};
 use file::{Connection, Group, NetworkFile};
 use serde::Deserialize;
 use snncc_data::{PortStimulus, SpikeTrain, Stimulus};
 use snncc_ids::{IdVec, NodeId};
 use snncc_ir::network::{Compartments, Edge, Matrix, SynapseDelay, Synapses};
 use snncc_ir::{Network, NetworkNode, Node, NoiseParams, NoiseTarget, Param, ResetModel, SignMode};
-use snncc_reference::{IntegerInput, IntegerNetwork, IntegerRecord};
 
 /// A golden file.
 #[derive(Clone, Debug)]
@@ -48,19 +48,6 @@ pub struct Case {
     pub stimulus: Stimulus,
     /// What must come out, by group.
     pub expected: Vec<Observed>,
-}
-
-/// State and spikes of a group over a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// Name of the group: of the `Compartments` node.
-    pub group: String,
-    /// Current after each step, `(steps, neurons)`.
-    pub u: Vec<i64>,
-    /// Voltage after each step, `(steps, neurons)`.
-    pub v: Vec<i64>,
-    /// Spikes; payloads −1 where a ternary compartment fired below.
-    pub spikes: SpikeTrain,
 }
 
 /// Reads a golden file.
@@ -322,21 +309,7 @@ impl Case {
     pub fn run_reference(&self) -> Result<Vec<Observed>, String> {
         let ir = quantized(&self.network)?;
         let model = snncc_chip::hardware_model(&self.model).map_err(|fault| fault.to_string())?;
-        let id = |group: &str| {
-            ir.graph.populations.iter_with_ids().find(|(_, population)| population.name == group).map(|(id, _)| id)
-        };
-        let groups: Vec<_> = self.expected.iter().filter_map(|expected| id(&expected.group)).collect();
-        let input = IntegerInput { ports: &self.stimulus.ports, added_bias: &[] };
-        let trace = IntegerNetwork::new(&ir, &model)
-            .run(&input, self.steps, &IntegerRecord { state: groups })
-            .map_err(|fault| fault.to_string())?;
-        let observed = trace.state.into_iter().map(|state| Observed {
-            group: ir.graph.populations[state.population].name.clone(),
-            u: state.u,
-            v: state.v,
-            spikes: trace.spikes[state.population].clone(),
-        });
-        Ok(observed.collect())
+        observed::on_reference(&ir, &model, &self.stimulus, self.steps).map_err(|fault| fault.to_string())
     }
 
     /// Whether `observed` is what the emulator computed.
@@ -344,51 +317,11 @@ impl Case {
     /// # Errors
     /// The first difference, by step, then group.
     pub fn compare(&self, observed: &[Observed]) -> Result<(), String> {
-        let mut first: Option<(u32, String)> = None;
-        for expected in &self.expected {
-            let group = &expected.group;
-            let found = observed.iter().find(|observed| observed.group == *group);
-            let found = found.ok_or_else(|| format!("group `{group}` was not observed"))?;
-            let difference = expected.difference(found, self.steps);
-            if let Some((step, what)) = difference
-                && first.as_ref().is_none_or(|(earliest, _)| step < *earliest)
-            {
-                first = Some((step, format!("step {step}, group `{group}`: {what}")));
-            }
-        }
-        first.map_or(Ok(()), |(_, what)| Err(what))
+        observed::compare(&self.expected, observed, self.steps)
     }
 
     /// Number of neurons.
     pub fn neurons(&self) -> usize {
         self.expected.iter().map(|expected| expected.spikes.neurons as usize).sum()
-    }
-}
-
-impl Observed {
-    /// The first step in which `found` differs, and how.
-    fn difference(&self, found: &Self, steps: u32) -> Option<(u32, String)> {
-        let n = self.spikes.neurons as usize;
-        for (step, at) in (1..=steps).map(|step| (step, (step as usize - 1) * n)) {
-            for (name, ours, theirs) in [("u", &found.u, &self.u), ("v", &found.v, &self.v)] {
-                let (Some(ours), Some(theirs)) = (ours.get(at..at + n), theirs.get(at..at + n)) else {
-                    return Some((step, format!("{name} ends before the step")));
-                };
-                if let Some(neuron) = (0..n).find(|neuron| ours[*neuron] != theirs[*neuron]) {
-                    let (ours, theirs) = (ours[neuron], theirs[neuron]);
-                    return Some((step, format!("{name} of neuron {neuron} is {ours}, expected {theirs}")));
-                }
-            }
-            let events = |train: &SpikeTrain| -> Vec<(u32, i32)> {
-                let payloads = train.payloads_at(step);
-                let payload = |at: usize| payloads.map_or(1, |payloads| payloads[at]);
-                train.at(step).iter().enumerate().map(|(at, neuron)| (*neuron, payload(at))).collect()
-            };
-            let (ours, theirs) = (events(&found.spikes), events(&self.spikes));
-            if ours != theirs {
-                return Some((step, format!("spikes {ours:?}, expected {theirs:?}")));
-            }
-        }
-        None
     }
 }

@@ -1,9 +1,9 @@
 //! Golden cases on the whole road, and the compiler's block quantizer on the quantizer cases.
 
-use super::{Case, Observed, QuantizerCase};
+use super::{Case, QuantizerCase};
+use crate::observed::{self, Observed};
 use crate::road;
 use snncc_compile::quantize::nengo_loihi::{FloatBlock, FloatSynapse, discretize};
-use snncc_emu::{Emulator, RunOptions, Selection};
 
 impl Case {
     /// Compiles the case for the target of its engine, and runs the image's bytes on the emulator.
@@ -14,15 +14,7 @@ impl Case {
         let target = snncc_chip::target(&format!("{}-emu", self.model)).map_err(|fault| fault.to_string())?;
         let (_, program) =
             road::program(&self.network, &target, &road::plain_timing()).map_err(|fault| fault.to_string())?;
-        let stimulus = program.prepare(&self.stimulus).map_err(|fault| fault.to_string())?;
-        let options = RunOptions { spikes: Selection::All, states: Selection::All, ..RunOptions::default() };
-        let trace = Emulator::new(&program).run(&stimulus, self.steps, &options);
-        let observed = program.populations().zip(trace.populations).map(|((name, _, _), population)| {
-            let states = population.states.expect("states were asked for");
-            let spikes = population.spikes.expect("spikes were asked for");
-            Observed { group: name.to_string(), u: states.u, v: states.v, spikes }
-        });
-        Ok(observed.collect())
+        observed::on_emulator(&program, &self.stimulus, self.steps).map_err(|fault| fault.to_string())
     }
 }
 
