@@ -11,8 +11,8 @@ def path(*parts):
 
 
 def two_neurons():
-    # 12 steps, one input element, a spike in every step: dense (steps, neurons).
-    np.save(path("two-neurons", "input.npy"), np.ones((12, 1), np.uint8))
+    # 12 steps, one input element, a spike in every step: dense (steps, neurons). Booleans are spikes; uint8 would be levels.
+    np.save(path("two-neurons", "input.npy"), np.ones((12, 1), bool))
 
 
 def recurrent():
@@ -28,17 +28,16 @@ def recurrent():
 
     arrays = {}
     for name, arguments in {
-        "input": (excitatory, inputs, 0.5, 0.2, 0.5),
+        "input": (excitatory, inputs, 0.5, 0.1, 0.4),
         "ee": (excitatory, excitatory, 0.1, 0.02, 0.15),
-        "ei": (inhibitory, excitatory, 0.3, 0.05, 0.2),
+        "ei": (inhibitory, excitatory, 0.3, 0.02, 0.06),
         "ie": (excitatory, inhibitory, 0.4, -0.4, -0.1),
     }.items():
         rows, columns, values = sparse(*arguments)
         arrays[f"{name}.rows"], arrays[f"{name}.columns"], arrays[f"{name}.values"] = rows, columns, values
     arrays["ie.delays"] = random.integers(1, 4, len(arrays["ie.rows"])).astype(np.int32)
     np.savez_compressed(path("recurrent", "synapses.npz"), **arrays)
-    spikes = (random.random((steps, inputs)) < 0.15).astype(np.uint8)
-    np.save(path("recurrent", "input.npy"), spikes)
+    np.save(path("recurrent", "input.npy"), random.random((steps, inputs)) < 0.15)
 
 
 def convolution():
