@@ -23,8 +23,7 @@ pub(crate) fn finish<B: Backend>(
     population_cores: IdVec<PopulationId, Option<PopulationCores>>,
     explain: bool,
 ) -> Result<Cut, Diagnostics> {
-    let usable = ctx.target.usable_cores() as usize
-        - request.reserved.iter().filter(|core| ctx.target.is_usable(**core)).count();
+    let usable = usable_cores(request, ctx);
     relieve_out_axons(view, backend, request, &mut bins, usable)?;
     if bins.len() > usable {
         let at_least = at_least(view, backend) as usize;
@@ -67,6 +66,12 @@ pub(crate) fn finish<B: Backend>(
         at_least: at_least(view, backend),
         reserved: request.reserved.clone(),
     })
+}
+
+/// Cores that are neither dead nor reserved.
+fn usable_cores(request: &Request, ctx: &Ctx<'_>) -> usize {
+    let reserved = request.reserved.iter().filter(|core| ctx.target.is_usable(**core)).count();
+    ctx.target.usable_cores() as usize - reserved
 }
 
 /// Counts output axons and halves cores that have too many, until all fit or there are more cores than `usable`.
@@ -187,6 +192,23 @@ fn at_least<B: Backend>(view: &View<'_>, backend: &B) -> u32 {
     let slots = backend.limits().get(Resource::AccumulatorSlots).max();
     let per_core = (backend.compartments_per_core() as u64).min(slots);
     groups.iter().map(|(_, sum)| sum.div_ceil(per_core) as u32).sum()
+}
+
+/// The diagnostic of a network that cannot fit however it is cut, for when it is not cut at all.
+pub(crate) fn certainly_full<B: Backend>(
+    view: &View<'_>,
+    backend: &B,
+    request: &Request,
+    ctx: &Ctx<'_>,
+) -> Option<Diagnostic> {
+    let (at_least, usable) = (at_least(view, backend), usable_cores(request, ctx));
+    (at_least as usize > usable).then(|| {
+        let message = format!(
+            "the network needs {at_least} cores or more; `{}` has {usable} that may be used",
+            ctx.target.name()
+        );
+        Diagnostic::error(code::CHIP_FULL, message).note("compartments alone need as many")
+    })
 }
 
 /// Populations whose needs are listed.

@@ -101,7 +101,10 @@ fn cut(ir: &QuantizedIr, ctx: &Ctx<'_>, explain: bool) -> Result<Cut, Diagnostic
     let view = View::new(ir);
     let backend = backend(&view, ctx.target);
     let request = Request::resolve(&view, ctx)?;
-    legality::check(&view, &backend, ctx, explain)?;
+    legality::check(&view, &backend, ctx, explain).map_err(|mut problems| {
+        problems.0.extend(finish::certainly_full(&view, &backend, &request, ctx));
+        problems
+    })?;
     let chunked = split::split(&view, &backend, &request);
     let rules = chunks::Rules { view: &view, backend: &backend, request: &request };
     let bins = greedy::pack(&rules, chunked.chunks)?;
