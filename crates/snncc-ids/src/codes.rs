@@ -76,6 +76,7 @@ codes! {
     IMAGE_DAMAGED = "SNN0109", exit 3, "the placement image is damaged";
     HARDWARE_MODEL = "SNN0110", exit 3, "the hardware model or target contradicts itself";
     UNKNOWN_TARGET = "SNN0111", exit 3, "there is no target or hardware model of this name";
+    OUTPUT_FOLDER = "SNN0112", exit 3, "a file of an output folder is missing or was changed, or cannot be written";
     // SNN02xx: meaning and shapes
     UNKNOWN_NODE = "SNN0201", exit 3, "an edge names a node that does not exist";
     SHAPE_MISMATCH = "SNN0202", exit 3, "two shapes that must agree differ";

@@ -168,8 +168,15 @@ impl Figure {
             "fJ" => return energy_text(self.value.as_f64()),
             _ => {}
         }
-        format!("{} {}", number_text(self.value), self.unit).trim_end().to_owned()
+        count_text(self.value, &self.unit).trim_end().to_owned()
     }
+}
+
+/// A number with its unit for people; of 1 the unit is singular: `1 core`, `2 cores`.
+pub fn count_text(value: Value, unit: &str) -> String {
+    let one = matches!(value, Value::Integer(1));
+    let unit = unit.strip_suffix('s').filter(|unit| one && unit.len() > 1).unwrap_or(unit);
+    format!("{} {unit}", number_text(value))
 }
 
 /// A number for people: integers in groups of three, floats with four significant digits.
@@ -243,6 +250,7 @@ mod tests {
         assert_eq!(number_text(798_408.3.into()), "798 408");
         assert_eq!(number_text(0.00123456.into()), "0.001235");
         assert_eq!(number_text(1.5e12.into()), "1.500e12");
+        assert_eq!([1_u32, 2].map(|cores| count_text(cores.into(), "cores")), ["1 core", "2 cores"]);
         assert_eq!(time_text(1_234_000.0), "1.234 µs");
         assert_eq!(energy_text(0.0), "0 fJ");
         assert_eq!(Figure::counted(2_500_000_000_u64, "fJ").text(), "2.500 µJ");

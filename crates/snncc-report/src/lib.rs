@@ -12,5 +12,5 @@ pub use data::{
     CoreRow, DiagnosticRow, LayerRow, LinkRow, LossRow, NetworkInfo, PlacementRow, QuantizationRow, ReportData,
     ResourceUse, RunSection, SCHEMA_VERSION, Status, TargetInfo, Totals, VerificationSection,
 };
-pub use figure::{Basis, Figure, Value, energy_text, number_text, time_text};
+pub use figure::{Basis, Figure, Value, count_text, energy_text, number_text, time_text};
 pub use table::Table;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// Results go to standard output, diagnostics and progress to standard error.
 ///
 /// Exit codes: 0 ok, 1 a bug in snncc, 2 wrong usage, 3 invalid input, 4 does not fit the target, 5 no placement or route,
-/// 6 verification mismatch, 7 a threshold or --deny failed, 130 interrupted.
+/// 6 verification mismatch, 7 a denied warning, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "snncc", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
@@ -30,7 +30,7 @@ pub(crate) struct GlobalArgs {
     /// Say less: errors only.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more; twice for the most.
+    /// Say more: every diagnostic in full.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colour on standard error.
@@ -197,15 +197,15 @@ pub(crate) struct CheckArgs {
     /// Target: the name of a built-in one, or a .ron file. Without it, only the network itself is checked.
     #[arg(short, long)]
     pub(crate) target: Option<String>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) lowering: NetworkArgs,
     #[command(flatten)]
     pub(crate) quantize: QuantizeArgs,
     #[command(flatten)]
     pub(crate) mapping: MappingArgs,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -222,14 +222,6 @@ pub(crate) struct CompileArgs {
     /// Write into a folder that holds other files too; they stay.
     #[arg(long)]
     pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) lowering: NetworkArgs,
-    #[command(flatten)]
-    pub(crate) quantize: QuantizeArgs,
-    #[command(flatten)]
-    pub(crate) calibration: CalibrationArgs,
-    #[command(flatten)]
-    pub(crate) mapping: MappingArgs,
     /// Also write what the stages made, as text in ir/: ir, lowered, quantized, partition, placement, routes, image.
     #[arg(long, value_delimiter = ',', value_name = "STAGES", value_parser = values::emit)]
     pub(crate) emit: Vec<values::Emit>,
@@ -239,6 +231,14 @@ pub(crate) struct CompileArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) lowering: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) quantize: QuantizeArgs,
+    #[command(flatten)]
+    pub(crate) calibration: CalibrationArgs,
+    #[command(flatten)]
+    pub(crate) mapping: MappingArgs,
 }
 
 /// Data that the quantizer may look at.
@@ -269,7 +269,7 @@ pub(crate) struct DataArgs {
     /// Input data: IDX (MNIST), .npy, .npz or CSV events, also gzipped. 'PORT=FILE' where the network has several inputs.
     #[arg(short, long, required = true, value_name = "FILE", value_parser = values::input)]
     pub(crate) input: Vec<values::InputValue>,
-    /// Labels: IDX or .npy; adds the accuracy.
+    /// Labels: IDX, .npy or CSV; adds the accuracy.
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// What the data is: levels, series, spikes or events [default: by the file].
@@ -293,20 +293,20 @@ pub(crate) struct DataArgs {
 pub(crate) struct EmulateArgs {
     /// Output folder of `snncc compile`.
     pub(crate) dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
+    /// Folder for results [default: run-NNN in DIR].
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
     /// Write traces of the first samples: spikes, membrane, timing.
     #[arg(long, value_delimiter = ',', value_enum, value_name = "KINDS")]
     pub(crate) trace: Vec<Trace>,
     /// Samples traced.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "trace")]
     pub(crate) trace_samples: usize,
-    /// Folder for results [default: run-NNN in DIR].
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) output: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 /// What a trace records.
@@ -324,17 +324,17 @@ pub(crate) enum Trace {
 pub(crate) struct VerifyArgs {
     /// Output folder of `snncc compile`.
     pub(crate) dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-    /// Also compare with spikes of another tool: an .npz with one array (samples, steps, neurons) or (steps, neurons) a layer.
-    #[arg(long = "ref", value_name = "FILE")]
-    pub(crate) reference: Option<PathBuf>,
     /// Folder for results [default: run-NNN in DIR].
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+    /// Also compare with spikes of another tool: an .npz with one array (samples, steps, neurons) or (steps, neurons) a layer.
+    #[arg(long = "ref", value_name = "FILE")]
+    pub(crate) reference: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 #[derive(Args, Debug)]

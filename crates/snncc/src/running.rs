@@ -3,7 +3,7 @@
 use crate::args::DataArgs;
 use crate::data::{self, Data, DataRequest, HostCurrents, Port};
 use crate::output::{Opened, next_run};
-use crate::session::{Failure, Session, fail};
+use crate::session::{Failure, Session};
 use serde_json::{Map, Value as Json, json};
 use snncc_chip::CostTable;
 use snncc_compile::lower::{LowerOptions, lower};
@@ -39,7 +39,7 @@ impl Running {
         let data = data::load(session, &DataRequest::from(args), &ports)?;
         let currents = match data.coding {
             Coding::ConstantCurrent => {
-                let network = opened.network().map_err(|message| fail(&message))?;
+                let network = opened.network().map_err(|message| session.fail_files(&message))?;
                 let currents = host_currents(&opened, &network).map_err(|problems| session.fail(problems, None))?;
                 for name in currents.filtered() {
                     session.note(&format!(
@@ -52,7 +52,8 @@ impl Running {
             _ => None,
         };
         let reads_membranes = program.outputs().any(|(_, _, readout)| readout == Readout::Membrane);
-        let quantized = reads_membranes.then(|| opened.quantized()).transpose().map_err(|message| fail(&message))?;
+        let quantized =
+            reads_membranes.then(|| opened.quantized()).transpose().map_err(|message| session.fail_files(&message))?;
         Ok(Self { opened, program, data, currents, quantized })
     }
 
@@ -92,14 +93,14 @@ impl Running {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn results_folder(&self, asked: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    pub(crate) fn results_folder(&self, session: &mut Session, asked: Option<&PathBuf>) -> Result<PathBuf, Failure> {
         let made = match asked {
             Some(folder) => std::fs::create_dir_all(folder)
                 .map(|()| folder.clone())
                 .map_err(|error| format!("`{}` cannot be written: {error}", folder.display())),
             None => next_run(&self.opened.folder),
         };
-        made.map_err(|message| fail(&message))
+        made.map_err(|message| session.fail_files(&message))
     }
 
     /// Name and hash of the first input file.

@@ -4,7 +4,7 @@ use crate::args::{GlobalArgs, MessageFormat, Progress, When};
 use crate::show::{self, Paint, Source};
 use crate::values::Deny;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use snncc_ids::{Diagnostic, Diagnostics, Severity};
+use snncc_ids::{Diagnostic, Diagnostics, Severity, code};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -106,6 +106,11 @@ impl Session {
         Failure { exit }
     }
 
+    /// Shows a problem with files of our own, such as those of an output folder, and gives the failure.
+    pub(crate) fn fail_files(&mut self, message: &str) -> Failure {
+        self.fail(Diagnostic::error(code::OUTPUT_FOLDER, message).into(), None)
+    }
+
     /// Shows a mistake in how the command was called.
     pub(crate) fn usage(&self, message: &str) -> Failure {
         eprintln!("error: {message}\n\nFor more information, try '--help'.");
@@ -179,12 +184,6 @@ impl Session {
     fn draw_target(&self) -> ProgressDrawTarget {
         if self.shows_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
     }
-}
-
-/// A message on standard error, and the failure for invalid input: for problems of our own files, which have no code.
-pub(crate) fn fail(message: &str) -> Failure {
-    eprintln!("error: {message}");
-    Failure { exit: exit::INPUT }
 }
 
 /// Writes a result to standard output. A reader that has seen enough ends the command, without a complaint.

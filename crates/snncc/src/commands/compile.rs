@@ -10,7 +10,7 @@ use crate::output::{
     DIAGNOSTICS, Existing, FAILED, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT, existing,
     network_files, quantized_files, write_file,
 };
-use crate::session::{self, Failure, Outcome, Session, fail, print_json};
+use crate::session::{self, Failure, Outcome, Session, print_json};
 use crate::stage_text;
 use crate::values::{Emit, InputValue};
 use serde_json::json;
@@ -76,7 +76,7 @@ pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
     let texts = stage_texts(&follower, &compiled, &target, &args.emit);
     let report = write(session, &folder, &job, &compiled, manifest, &texts)
         .and_then(|report| folder.commit().map(|()| report))
-        .map_err(|message| fail(&message))?;
+        .map_err(|message| session.fail_files(&message))?;
     if args.timings {
         for (stage, ms) in &follower.timings_ms {
             session.note(&format!("{stage}: {ms:.1} ms"));
@@ -210,7 +210,7 @@ pub(crate) fn write(
 
 /// Leaves diagnostics and a partial report of a failed compilation, and says where.
 fn leave_failure(
-    session: &Session,
+    session: &mut Session,
     folder: OutputFolder,
     output: &Path,
     job: &Job<'_>,
@@ -242,7 +242,7 @@ fn leave_failure(
             place.display()
         )),
         Ok(()) => session.note(&format!("not compiled; diagnostics and a partial report are in {}", place.display())),
-        Err(message) => eprintln!("error: {message}"),
+        Err(message) => drop(session.fail_files(&message)),
     }
     if as_json {
         print_json(&summary(session, &report, &place));

@@ -2,7 +2,7 @@
 
 use crate::args::Cli;
 use crate::output::write_file;
-use crate::session::{Outcome, Session, fail, print};
+use crate::session::{Outcome, Session, print};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn page(command: clap::Command) -> Vec<u8> {
 }
 
 /// Prints the page of the command itself, or writes one per command.
-pub(crate) fn man(session: &Session, folder: Option<&Path>) -> Outcome {
+pub(crate) fn man(session: &mut Session, folder: Option<&Path>) -> Outcome {
     let mut command = Cli::command();
     command.build();
     let Some(folder) = folder else {
@@ -36,7 +36,7 @@ pub(crate) fn man(session: &Session, folder: Option<&Path>) -> Outcome {
     }
     for (name, command) in pages {
         let path = folder.join(format!("{name}.1"));
-        write_file(&path, &page(command)).map_err(|message| fail(&message))?;
+        write_file(&path, &page(command)).map_err(|message| session.fail_files(&message))?;
         session.note(&path.display().to_string());
     }
     Ok(0)

@@ -2,7 +2,7 @@
 
 use crate::args::{Cli, DemoArgs};
 use crate::output::write_file;
-use crate::session::{Outcome, Session, fail};
+use crate::session::{Outcome, Session};
 use clap::Parser;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub(crate) fn run(session: &mut Session, args: &DemoArgs) -> Outcome {
         None => Place { folder: std::env::temp_dir().join(format!("snncc-demo-{}", std::process::id())), kept: false },
     };
     for (name, bytes) in FILES {
-        write_file(&place.folder.join(name), bytes).map_err(|message| fail(&message))?;
+        write_file(&place.folder.join(name), bytes).map_err(|message| session.fail_files(&message))?;
     }
     session.note("100 handwritten digits of the MNIST test set (Yann LeCun and Corinna Cortes; CC BY-SA 3.0)");
     session.guides = false;

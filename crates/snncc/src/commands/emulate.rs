@@ -8,7 +8,7 @@ use crate::output::{REPORT, write_file};
 use crate::running::{
     ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, time_figure,
 };
-use crate::session::{Outcome, Session, exit, fail, pretty, print, print_json};
+use crate::session::{Outcome, Session, exit, pretty, print, print_json};
 use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
@@ -19,7 +19,7 @@ use snncc_formats::tensor_files::write_npz;
 use snncc_ids::{Diagnostic, Diagnostics};
 use snncc_image::Readout;
 use snncc_ir::Tensor;
-use snncc_report::{Basis, Figure, RunSection, Table, Value, energy_text, time_text};
+use snncc_report::{Basis, Figure, RunSection, Table, Value, count_text, energy_text, time_text};
 use snncc_verify::{largest, predicted_by_membrane, predicted_by_spikes};
 use std::path::Path;
 
@@ -70,10 +70,10 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         return Ok(exit::INTERRUPTED);
     }
     warn(session, &samples);
-    let folder = running.results_folder(args.output.as_ref())?;
+    let folder = running.results_folder(session, args.output.as_ref())?;
     let summary = Summary::new(&running, &samples, chip_steps);
     let json = summary.json(interrupted());
-    let mut report = running.opened.report().map_err(|message| fail(&message))?;
+    let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     report.run = Some(summary.section());
     debug_assert_eq!(report.check_totals(), Ok(()));
     let write = || -> Result<(), String> {
@@ -85,7 +85,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         }
         Ok(())
     };
-    write().map_err(|message| fail(&message))?;
+    write().map_err(|message| session.fail_files(&message))?;
     if args.json {
         print_json(&json);
     } else {
@@ -411,10 +411,10 @@ impl<'a> Summary<'a> {
             format!(", {correct} of {all} correct ({:.2} %)", accuracy(correct, all) * 100.0)
         });
         let mut out = format!(
-            "{}: {} samples of {} steps ({} on the chip){accuracy}\n",
+            "{}: {} of {} ({} on the chip){accuracy}\n",
             dir.display(),
-            sums.samples,
-            self.running.data.steps,
+            count_text(sums.samples.into(), "samples"),
+            count_text(self.running.data.steps.into(), "steps"),
             self.chip_steps
         );
         let mut table = Table::new(&["a sample", "mean"]);

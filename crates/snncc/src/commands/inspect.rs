@@ -3,7 +3,7 @@
 use crate::args::InspectArgs;
 use crate::load;
 use crate::output::Opened;
-use crate::session::{Outcome, Session, fail, print, print_json};
+use crate::session::{Outcome, Session, print, print_json};
 use serde_json::{Value, json};
 use snncc_chip::Target;
 use snncc_ids::{CoreId, did_you_mean};
@@ -58,7 +58,7 @@ fn image(session: &mut Session, args: &InspectArgs, is_image: bool) -> Outcome {
     let opened = Opened::open(folder);
     if args.ir {
         let opened = opened.map_err(|problems| session.fail(problems, None))?;
-        let quantized = opened.quantized().map_err(|message| fail(&message))?;
+        let quantized = opened.quantized().map_err(|message| session.fail_files(&message))?;
         print_text(args.json, &snncc_ir::print::print_quantized(&quantized));
         return Ok(0);
     }
@@ -81,7 +81,7 @@ fn image(session: &mut Session, args: &InspectArgs, is_image: bool) -> Outcome {
         },
         (None, None) => Ok(program.overview()),
     };
-    let value = value.map_err(|message| fail(&message))?;
+    let value = value.map_err(|message| session.usage(&message))?;
     if args.json {
         print_json(&value);
     } else {

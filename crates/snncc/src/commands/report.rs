@@ -2,13 +2,13 @@
 
 use crate::args::{ReportArgs, ReportFormat};
 use crate::output::{FAILED, REPORT, read_report, run_folders};
-use crate::session::{Outcome, Session, fail, print};
+use crate::session::{Outcome, Session, print};
 use snncc_report::{Status, views};
 
 /// Shows the report of a folder, with its latest run.
 pub(crate) fn run(session: &mut Session, args: &ReportArgs) -> Outcome {
     session.json = args.json || args.format == ReportFormat::Json;
-    let mut report = read_report(&args.dir.join(REPORT)).map_err(|message| fail(&message))?;
+    let mut report = read_report(&args.dir.join(REPORT)).map_err(|message| session.fail_files(&message))?;
     if !args.no_run {
         // The latest run in the emulator and the latest verification, whichever came last. Folders of runs that were
         // interrupted have no report.

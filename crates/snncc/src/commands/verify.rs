@@ -5,7 +5,7 @@ use crate::commands::emulate::coding_name;
 use crate::files::InputFile;
 use crate::output::{REPORT, write_file};
 use crate::running::{Running, accuracy, json_counts};
-use crate::session::{Failure, Outcome, Session, exit, fail, pretty, print, print_json};
+use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
 use serde_json::{Map, Value as Json, json};
 use snncc_data::SpikeTrain;
 use snncc_formats::data_files::{DataKind, read_samples, read_spikes};
@@ -13,7 +13,7 @@ use snncc_formats::tensor_files::npz_names;
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_ir::{Network, Node, QuantizedIr};
 use snncc_reference::float::{FloatNetwork, FloatOptions};
-use snncc_report::{Basis, Figure, LossRow, Table, Value, VerificationSection, energy_text, time_text};
+use snncc_report::{Basis, Figure, LossRow, Table, Value, VerificationSection, count_text, energy_text, time_text};
 use snncc_verify::{EmulatedChip, Plan, Verification, Witnesses, verify};
 use std::path::Path;
 
@@ -25,7 +25,8 @@ pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     session.json = args.json;
     let running = Running::open(session, &args.dir, &args.data)?;
     let (network, quantized) = (running.opened.network(), running.opened.quantized());
-    let (network, quantized) = network.and_then(|n| Ok((n, quantized?))).map_err(|message| fail(&message))?;
+    let (network, quantized) =
+        network.and_then(|n| Ok((n, quantized?))).map_err(|message| session.fail_files(&message))?;
     let float = float_network(&network).map_err(|problems| session.fail(problems, None))?;
     if float.is_none() {
         session.note("note: the network is given in integers; there is no float reference to compare with");
@@ -34,12 +35,12 @@ pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     let other = other.transpose().map_err(|problems| session.fail(problems, None))?;
     let verification = compare(session, &running, float.as_ref(), &quantized, other.as_deref())?;
     let json = json_result(&running, &verification);
-    let folder = running.results_folder(args.output.as_ref())?;
-    let mut report = running.opened.report().map_err(|message| fail(&message))?;
+    let folder = running.results_folder(session, args.output.as_ref())?;
+    let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     report.verification = Some(section(&running, &verification));
     write_file(&folder.join("verify.json"), pretty(&json).as_bytes())
         .and_then(|()| write_file(&folder.join(REPORT), report.to_json().as_bytes()))
-        .map_err(|message| fail(&message))?;
+        .map_err(|message| session.fail_files(&message))?;
     if args.json {
         print_json(&json);
     } else {
@@ -245,10 +246,10 @@ pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, f
     let exact = &verification.exact;
     let verdict = if exact.agrees() { "agree in every spike" } else { "DISAGREE" };
     let mut out = format!(
-        "{}: integer reference and emulator {verdict} ({} samples of {} steps; membranes compared in {})\n",
+        "{}: integer reference and emulator {verdict} ({} of {}; membranes compared in {})\n",
         dir.display(),
-        verification.samples,
-        verification.network_steps,
+        count_text((verification.samples as u64).into(), "samples"),
+        count_text(verification.network_steps.into(), "steps"),
         exact.state_samples
     );
     let mut table =
@@ -272,7 +273,11 @@ pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, f
         out += &format!("accuracy, {}: {} of {} ({percent:.2} %)\n", found.witness, found.correct, found.samples);
     }
     if !verification.flipped.is_empty() {
-        out += &format!("{} predictions differ between float and integer reference\n", verification.flipped.len());
+        out += &format!(
+            "predictions that differ between float and integer reference: {} of {}\n",
+            verification.flipped.len(),
+            verification.samples
+        );
     }
     let chip = &verification.chip;
     let samples = verification.samples.max(1) as f64;
