@@ -127,11 +127,7 @@ fn every_code_has_a_page_and_a_test() {
                 };
                 tests.is_some_and(|tests| tests.contains(code.number()))
             });
-        let raised = !NOT_RAISED.contains(&code.number());
-        assert_eq!(
-            tested, raised,
-            "{code}: whether a test raises and names it, and whether anything is said to raise it"
-        );
+        assert!(tested || NOT_RAISED.contains(&code.number()), "{code} is raised by no test that names it");
     }
     let mut pages = Vec::new();
     files(&root().join("docs/errors"), "md", &mut pages);
