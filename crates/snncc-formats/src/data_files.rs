@@ -35,6 +35,8 @@ const BYTES_PER_BYTE: u64 = 64;
 const FREE_STEPS: u64 = 1 << 25;
 /// ... and steps per value of the array beyond it.
 const STEPS_PER_VALUE: u64 = 64;
+/// A spike train takes as much memory for itself as for so many steps.
+const STEPS_PER_TRAIN: u64 = 32;
 
 /// What an array is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,7 +374,7 @@ fn level_values(tensor: &AnyTensor) -> Result<SampleValues, String> {
 /// Bounds the memory that spike trains take for their steps.
 fn check_steps(count: usize, steps: u64, values: usize) -> Result<(), String> {
     let limit = FREE_STEPS + STEPS_PER_VALUE * values as u64;
-    if (count as u64).saturating_mul(steps.saturating_add(1)) > limit {
+    if (count as u64).saturating_mul(steps.saturating_add(STEPS_PER_TRAIN)) > limit {
         return Err(format!(
             "{count} samples of {steps} steps are more than {limit} steps in all, the limit for {values} values"
         ));
