@@ -1,9 +1,9 @@
 //! NIR, the Neuromorphic Intermediate Representation (Pedersen et al., *Nature Communications* 15, 2024; neuroir.org):
 //! an HDF5 file to a [`Network`] and back.
 //!
-//! Reading goes in four steps, each a file: [`hdf5`] turns bytes into groups and arrays under limits, [`node`] turns one
-//! group into one node, [`graph`] joins nodes and edges and dissolves nested graphs, [`shapes`] fills in shapes and compares
-//! them with those stored. [`dt`] finds the time step where the file implies it.
+//! Reading goes in four steps, each a file: `hdf5` turns bytes into groups and arrays under limits, `node` turns one
+//! group into one node, `graph` joins nodes and edges and dissolves nested graphs, `shapes` fills in shapes and compares
+//! them with those stored. `dt` finds the time step where the file implies it.
 //!
 //! What snncc takes more freely than NIR's Python package: parameters of one value (0-d or `[1]`) serve a whole layer;
 //! strings may have fixed length; stored shapes that disagree with the computed ones give a warning while element counts
