@@ -181,6 +181,13 @@ fn caps(
     }
     // Where every weight is far above the threshold, its steps decide nothing.
     precision = if full_codes > 0.0 { full_codes.max(precision.min(full_codes * 4.0)) } else { precision };
+    if precision == 0.0 {
+        // Neither weights nor thresholds: integrators that biases alone drive.
+        let largest = job.params.bias.values().iter().fold(0.0_f64, |max, bias| max.max(bias.abs()));
+        if largest > 0.0 {
+            precision = THRESHOLD_STEPS * job.registers.threshold_unit() / largest;
+        }
+    }
     let observed = job.own.map(|own| {
         let offset = job.params.v_offset.values().first().copied().unwrap_or(0.0);
         (own.v_min - offset, own.v_max - offset)

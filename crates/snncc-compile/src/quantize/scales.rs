@@ -94,6 +94,11 @@ impl Search<'_> {
                 best = index;
             }
         }
+        if scored[best].0 <= EXACT_COST {
+            // Of the exact scales, one that keeps voltages on the thresholds' grid: there both comparisons are exact too.
+            let on_grid = |index: &usize| scored[*index].0 <= EXACT_COST && self.keeps_grid(candidates[*index]);
+            best = (0..candidates.len()).find(on_grid).unwrap_or(best);
+        }
         let (cost, steps) = scored.into_iter().nth(best).expect("bug in snncc: no scale to try");
         let shared = Scales { atoms: vec![candidates[best]; self.caps.len()], steps };
         if self.levels < 2 || self.caps.len() < 2 || cost <= EXACT_COST || self.only.is_some() {
@@ -209,6 +214,18 @@ impl Search<'_> {
         });
         let of_all = common_step(of_weights.into_iter().chain(others), 65_536.0);
         of_weights.into_iter().chain(of_all).collect()
+    }
+
+    /// Whether biases and initial values are multiples of the threshold's unit.
+    fn keeps_grid(&self, scale: f64) -> bool {
+        let unit = self.registers.threshold_unit();
+        self.neurons.iter().enumerate().all(|(index, neuron)| {
+            let units_per_volt = scale / self.norms[index / self.atom_len];
+            [neuron.bias, neuron.initial[0], neuron.initial[1]].into_iter().all(|volts| {
+                let steps = volts * units_per_volt / unit;
+                (steps - steps.round()).abs() <= 1e-9 * steps.abs().max(1.0)
+            })
+        })
     }
 
     /// The nearest scale below that is a threshold mantissa, if scales are thresholds.

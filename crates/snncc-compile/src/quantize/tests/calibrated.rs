@@ -110,11 +110,26 @@ fn a_grid_in_volts_is_kept_over_different_thresholds_and_initial_values() {
     let quality = ir.population_quality[OUT].as_ref().unwrap();
     assert_eq!((quality.threshold_error, quality.bias_error), (0.0, 0.0));
     // Without weights the grid is that of biases and initial values.
-    let params = NeuronParams { bias: Param::Uniform(0.25), v_initial: Param::Uniform(3.5), ..integrators(19.5) };
+    let params = NeuronParams {
+        bias: Param::Uniform(0.25),
+        v_initial: Param::Uniform(3.5),
+        comparison: Comparison::GreaterOrEqual,
+        ..integrators(19.5)
+    };
     let (ir, _) = quantized(dense(1, vec![0.0], params), &Options::default());
     let units = neurons(&ir).units_per_volt.get(0);
     assert_eq!(neurons(&ir).v_initial.get(0) as f64, 3.5 * units);
-    assert_eq!(ir.population_quality[OUT].as_ref().unwrap().bias_error, 0.0);
+    let quality = ir.population_quality[OUT].as_ref().unwrap();
+    assert_eq!((quality.threshold_error, quality.bias_error), (0.0, 0.0));
+}
+
+#[test]
+fn an_integrator_that_a_bias_alone_drives_has_a_scale() {
+    let params = NeuronParams { bias: Param::Uniform(0.5), ..integrators(f64::INFINITY) };
+    let (ir, warnings) = quantized(dense(1, vec![0.0], params), &Options::default());
+    assert_eq!(neurons(&ir).bias_mantissa.get(0) << neurons(&ir).bias_exponent.get(0), 64 * 64);
+    assert_eq!(neurons(&ir).units_per_volt.get(0), 8192.0);
+    assert!(warnings.codes().contains(&"SNN0604"), "it adds up without end: {:?}", warnings.codes());
 }
 
 #[test]
