@@ -1,6 +1,6 @@
 //! Properties of the whole road, over random networks and random small chips.
 //!
-//! A failing case prints its seed; `SNNCC_SEED` runs that seed alone.
+//! A failing case prints its seed; `SNNCC_SEED` runs that seed alone, `SNNCC_ROUNDS` multiplies the number of cases.
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use snncc_compile::Compiled;
@@ -23,7 +23,8 @@ fn for_each_seed(cases: u32, property: impl Fn(u64)) {
         property(seed);
         return;
     }
-    let config = Config { cases, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
+    let rounds = std::env::var("SNNCC_ROUNDS").ok().and_then(|rounds| rounds.parse::<u32>().ok()).unwrap_or(1);
+    let config = Config { cases: cases * rounds, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&proptest::num::u64::ANY, |seed| {
         property(seed);
         Ok::<_, TestCaseError>(())
