@@ -115,6 +115,9 @@ pub(crate) fn check(image: &Image, judge: &mut Judge<'_>) {
             judge.refuse(format!("outputs/{at}"), message);
         }
     }
+    // A path passes each population once, and waits at each for no longer than the delay slots reach.
+    let slots = image.cores.iter().map(|core| 1_u64 << core.settings.delay_bits.min(31)).max().unwrap_or(1);
+    let longest_path = image.populations.len() as u64 * (1 + slots);
     let mut names = BTreeSet::new();
     for (at, population) in image.populations.iter().enumerate() {
         let item = format!("populations/{at}");
@@ -128,6 +131,12 @@ pub(crate) fn check(image: &Image, judge: &mut Judge<'_>) {
                 item.clone(),
                 format!("population `{name}` has shape {:?} but {neurons} neurons", population.shape),
             );
+        }
+        if u64::from(population.latency_steps) > longest_path {
+            let latency = population.latency_steps;
+            let message =
+                format!("population `{name}` has a latency of {latency} steps; no path takes over {longest_path}");
+            judge.refuse(item.clone(), message);
         }
         let scales = &population.units_per_volt;
         if ![1, neurons].contains(&scales.len()) || !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {

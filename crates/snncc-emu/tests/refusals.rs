@@ -115,6 +115,7 @@ fn every_field_and_structure_is_checked() {
         (Box::new(|i| i.inputs[0].axons.targets[0].axon = 99), "inputs/0/axons", "input axon 99"),
         (Box::new(|i| i.outputs[0].population = 2), "outputs/0", "population 2"),
         (Box::new(|i| i.populations[0].shape = vec![5]), "populations/0", "[5] but 4 neurons"),
+        (Box::new(|i| i.populations[0].latency_steps = 1 << 20), "populations/0", "a latency of 1048576 steps"),
         (Box::new(|i| i.populations[0].units_per_volt = vec![f64::NAN]), "populations/0", "scale"),
         (Box::new(|i| i.populations[0].locations[1].compartment = 5), "populations/0", "does not exist"),
         (Box::new(|i| i.populations[0].locations[1].compartment = 0), "populations/0", "another neuron"),

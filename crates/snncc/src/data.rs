@@ -13,6 +13,8 @@ use std::path::PathBuf;
 
 /// Steps of a sample where neither the user nor the data says.
 const DEFAULT_STEPS: u32 = 64;
+/// Most steps that data alone may ask for: beyond, its times are more likely microseconds than steps, or it is damaged.
+const MOST_STEPS_OF_DATA: u32 = 1_000_000;
 
 /// What to read, and how to code it.
 pub(crate) struct DataRequest<'a> {
@@ -126,6 +128,12 @@ fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<Data, Diagnostics> 
     let first = &found[0].1;
     let coding = request.coding.unwrap_or_else(|| Coding::default_for(first));
     let data_steps = found.iter().filter_map(|(_, samples)| samples.steps).max();
+    if let Some(steps) = data_steps.filter(|steps| request.steps.is_none() && *steps > MOST_STEPS_OF_DATA) {
+        let problem = mismatch(format!("the data goes on to step {steps}; are its times in steps?"));
+        return Err(problem
+            .help("divide times in seconds by the time step, or say with --steps how many to run")
+            .into());
+    }
     let steps = request.steps.or(data_steps.filter(|steps| *steps > 0)).unwrap_or(DEFAULT_STEPS);
     let data = Data {
         ports: found,
@@ -306,6 +314,11 @@ mod tests {
         let data = read(&request(&inputs), &ports).unwrap();
         assert_eq!((data.coding, data.steps, data.count), (Coding::Spikes, 5, 1));
         assert_eq!(data.sample(0).unwrap().stimulus.ports[0].spikes.spike_count(), 2);
+        std::fs::write(&path, "t,neuron\n1,0\n5000000,1\n").unwrap();
+        let endless = read(&request(&inputs), &ports).err().unwrap().to_string();
+        assert!(endless.contains("SNN0210") && endless.contains("5000000"), "{endless}");
+        let data = read(&DataRequest { steps: Some(7), ..request(&inputs) }, &ports).unwrap();
+        assert_eq!(data.sample(0).unwrap().stimulus.ports[0].spikes.spike_count(), 1);
         let wrong = read(&request(&inputs), &[("in".to_owned(), 3)]);
         assert!(wrong.err().unwrap().to_string().contains("SNN0210"));
         let missing = [input(None, &folder.path().join("none.npy"))];

@@ -421,7 +421,10 @@ impl Opened {
 pub(crate) fn read_report(path: &Path) -> Result<snncc_report::ReportData, String> {
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
-    snncc_report::ReportData::from_json(&text).map_err(|error| format!("`{}` is no report: {error}", path.display()))
+    let report = snncc_report::ReportData::from_json(&text)
+        .map_err(|error| format!("`{}` is no report: {error}", path.display()))?;
+    report.check_totals().map_err(|error| format!("`{}` was changed: {error}", path.display()))?;
+    Ok(report)
 }
 
 #[cfg(test)]

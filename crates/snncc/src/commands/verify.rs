@@ -248,7 +248,7 @@ pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, f
     let mut out = format!(
         "{}: integer reference and emulator {verdict} ({} of {}; membranes compared in {})\n",
         dir.display(),
-        count_text((verification.samples as u64).into(), "samples"),
+        count_text(verification.samples.into(), "samples"),
         count_text(verification.network_steps.into(), "steps"),
         exact.state_samples
     );
