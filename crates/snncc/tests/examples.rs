@@ -1,0 +1,87 @@
+//! The examples, by the commands of their READMEs. What `snncc report` and `snncc verify` print is kept in each example's
+//! `expected/`; after a wanted change, `INSTA_UPDATE=always cargo test -p snncc --test examples` writes it anew.
+
+mod support;
+
+use support::{Place, example, readme_commands};
+
+/// Compares a text with the file `expected/NAME.snap` of an example.
+fn compare(name: &str, snapshot: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(example(name).join("expected"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(snapshot, text));
+}
+
+/// Runs the commands of the README, which all succeed, and compares the verification's text and the final report.
+fn runs(name: &str) {
+    let place = Place::example(name);
+    let commands = readme_commands(name);
+    let verified = commands.iter().map(|command| (command, place.run(command).exits(0)));
+    let verified: Vec<_> = verified.filter(|(command, _)| command.starts_with("verify")).collect();
+    assert_eq!(verified.len(), 1, "the README verifies once");
+    assert!(verified[0].1.stdout.contains("agree in every spike"));
+    compare(name, "verify", &verified[0].1.stdout);
+    compare(name, "report", &place.run("report out").exits(0).stdout);
+}
+
+#[test]
+fn two_neurons() {
+    runs("two-neurons");
+}
+
+#[test]
+fn mnist_mlp() {
+    runs("mnist-mlp");
+}
+
+#[test]
+fn recurrent() {
+    runs("recurrent");
+}
+
+#[test]
+fn convolution() {
+    runs("convolution");
+}
+
+#[test]
+fn too_big_says_all_that_does_not_fit() {
+    let place = Place::example("too-big");
+    let commands = readme_commands("too-big");
+    assert_eq!(commands.len(), 2);
+    let check = place.run(&commands[0]).exits(4);
+    assert_eq!(check.stdout, "");
+    let compile = place.run(&commands[1]).exits(4);
+    assert!(!place.path("out/program.snnbin").exists());
+    compare("too-big", "compile", &compile.stderr);
+    compare("too-big", "report", &place.run("report out").exits(0).stdout);
+}
+
+/// The table in the README of `two-neurons`: steps in which the neurons spike, and membranes after each step.
+#[test]
+fn two_neurons_go_as_the_table_says() {
+    let place = Place::example("two-neurons");
+    place.run("compile net.ron --target tiny-loihi -o out").exits(0);
+    place.run("emulate out --input input.npy --trace spikes,membrane").exits(0);
+    let readme = String::from_utf8(place.read("README.md")).unwrap();
+    let spikes = place.read("out/run-001/spikes-00000.npz");
+    let spikes = snncc_formats::data_files::read_spikes("spikes", &spikes).unwrap();
+    let membranes = place.read("out/run-001/membrane-00000.npz");
+    for (name, latency, volts) in [("first", 1, 1 << 21), ("second", 2, 1 << 21)] {
+        let row = readme.lines().find(|line| line.trim_start().starts_with(name)).expect("a row of the table");
+        let cells: Vec<&str> = row.split_whitespace().filter(|cell| !cell.contains(['(', ')'])).skip(1).collect();
+        assert_eq!(cells.len(), 12, "{row}");
+        let spiking: Vec<u32> = (1..).zip(&cells).filter(|(_, cell)| cell.ends_with('*')).map(|(t, _)| t).collect();
+        let train = &spikes.iter().find(|(population, _)| population == name).expect("spikes").1;
+        assert_eq!(train.events().map(|(t, ..)| t).collect::<Vec<_>>(), spiking);
+        let v = snncc_formats::tensor_files::read_npz(&membranes, &format!("{name}/v"), 1 << 20).unwrap();
+        let v = v.to_i32().unwrap().data;
+        for (at, cell) in cells.iter().enumerate() {
+            // A neuron that spikes is at 0 afterwards; the table shows what crossed the threshold.
+            let volt = if cell.ends_with('*') { 0.0 } else { cell.parse::<f64>().unwrap() };
+            assert_eq!(f64::from(v[at + latency]), volt * f64::from(volts), "{name}, step {}", at + 1);
+        }
+    }
+}
