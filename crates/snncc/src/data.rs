@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Steps of a sample where neither the user nor the data says.
 const DEFAULT_STEPS: u32 = 64;
 /// Most steps that data alone may ask for: beyond, its times are more likely microseconds than steps, or it is damaged.
-const MOST_STEPS_OF_DATA: u32 = 1_000_000;
+const MOST_STEPS_OF_DATA: u32 = 1 << 20;
 
 /// What to read, and how to code it.
 pub(crate) struct DataRequest<'a> {
