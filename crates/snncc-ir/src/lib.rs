@@ -4,6 +4,7 @@
 //! **Invariant:** nothing here knows a chip, reads a file or prints.
 
 pub mod checks;
+mod consistency;
 pub mod cycles;
 pub mod graph;
 pub mod ir;

@@ -1,6 +1,6 @@
 //! The integer IR: exactly what the chip computes with, before it is laid out over cores.
 
-use crate::graph::{Graph, PopulationRole};
+use crate::graph::Graph;
 use crate::ir::OutputPort;
 use crate::tensor::Param;
 use serde::{Deserialize, Serialize};
@@ -156,45 +156,4 @@ pub struct PopulationQuality {
     pub biases_clipped: u64,
     /// Relative error of the membrane input on the calibration data (root mean square), if data was given.
     pub calibrated_error: Option<f64>,
-}
-
-impl QuantizedIr {
-    /// Checks that the arrays fit the graph.
-    ///
-    /// # Panics
-    /// If they do not: a bug in the stage that built them.
-    pub fn assert_consistent(&self) {
-        for (id, population) in self.graph.populations.iter_with_ids() {
-            let neurons = &self.neurons[id];
-            assert_eq!(
-                neurons.is_some(),
-                population.role == PopulationRole::Neurons,
-                "bug in snncc: {}",
-                population.name
-            );
-            if let Some(n) = neurons {
-                let len = population.len();
-                let parameters = [
-                    &n.decay_u,
-                    &n.decay_v,
-                    &n.threshold_mantissa,
-                    &n.bias_mantissa,
-                    &n.bias_exponent,
-                    &n.refractory,
-                    &n.u_initial,
-                    &n.v_initial,
-                ];
-                assert!(parameters.iter().all(|p| p.fits(len)), "bug in snncc: {}", population.name);
-                assert!(n.units_per_volt.fits(len) && n.v_offset.fits(len), "bug in snncc: {}", population.name);
-            }
-        }
-        for (id, projection) in self.graph.projections.iter_with_ids() {
-            assert_eq!(
-                self.weights[id].mantissas.len(),
-                projection.weight_count(),
-                "bug in snncc: {}",
-                projection.name
-            );
-        }
-    }
 }

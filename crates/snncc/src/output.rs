@@ -10,7 +10,7 @@ use snncc_formats::ron_network::{read_network, write_network};
 use snncc_formats::tensor_files::{AnyTensor, read_npz, write_npz};
 use snncc_ids::{Diagnostic, Diagnostics, Id, ProjectionId, code};
 use snncc_image::Image;
-use snncc_ir::{Network, QuantizedIr, Tensor};
+use snncc_ir::{Network, PopulationRole, QuantizedIr, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -325,6 +325,7 @@ fn read_quantized(text: &str, weights: &[u8]) -> Result<QuantizedIr, String> {
         let array = read_npz(weights, &weights_name(id), ARRAY_LIMIT_BYTES)?;
         ir.weights[id].mantissas = array.to_i32()?.data;
     }
+    ir.check()?;
     Ok(ir)
 }
 
@@ -402,7 +403,31 @@ impl Opened {
     pub(crate) fn quantized(&self) -> Result<QuantizedIr, String> {
         let text = String::from_utf8(self.hashed("quantized/quantized.ron")?).map_err(|error| error.to_string())?;
         let ir = read_quantized(&text, &self.hashed("quantized/weights.npz")?);
+        let ir = ir.and_then(|ir| self.belongs_to_image(&ir).map(|()| ir));
         ir.map_err(|error| format!("`{}/quantized` is damaged: {error}", self.folder.display()))
+    }
+
+    /// Whether the populations of an integer IR are those of the image.
+    fn belongs_to_image(&self, ir: &QuantizedIr) -> Result<(), String> {
+        ir.graph.populations.iter().try_for_each(|population| {
+            let symbol = self.image.populations.iter().find(|symbol| symbol.name == population.name);
+            if symbol.is_some_and(|symbol| symbol.latency_steps != population.latency_steps) {
+                return Err(format!("`{}` has another latency than in the image", population.name));
+            }
+            let placed = match population.role {
+                PopulationRole::Input => {
+                    self.image.inputs.iter().find(|port| port.name == population.name).map(|port| port.axons.rows())
+                }
+                PopulationRole::Neurons => symbol.map(|symbol| symbol.locations.len()),
+            };
+            match placed {
+                Some(placed) if placed == population.len() => Ok(()),
+                Some(placed) => {
+                    Err(format!("`{}` has {} members, in the image {placed}", population.name, population.len()))
+                }
+                None => Err(format!("`{}` is not in the image", population.name)),
+            }
+        })
     }
 
     /// The report of the compilation.

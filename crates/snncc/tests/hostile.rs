@@ -210,7 +210,7 @@ fn files_of_an_output_folder_with_right_hashes() {
     let place = compiled();
     let manifest = String::from_utf8(place.read("out/manifest.json")).unwrap();
     let hash = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    for file in ["network/network.ron", "quantized/weights.npz"] {
+    for file in ["network/network.ron", "quantized/quantized.ron", "quantized/weights.npz"] {
         let name = format!("out/{file}");
         let known = hash(&place.read(&name));
         assert!(manifest.contains(&known), "{file}");
