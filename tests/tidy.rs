@@ -43,7 +43,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "snncc-verify",
         &["snncc-chip", "snncc-data", "snncc-emu", "snncc-ids", "snncc-image", "snncc-ir", "snncc-reference"],
     ),
-    ("snncc-report", &["snncc-ids"]),
+    ("snncc-report", &[]),
     (
         "snncc",
         &[

@@ -206,27 +206,30 @@ fn compartments(group: &Group) -> Result<Compartments, String> {
 }
 
 fn synapses(engine: &str, connection: &Connection, targets: usize) -> Result<Synapses, String> {
-    let Connection { weight_exp, num_weight_bits, .. } = *connection;
-    let (exponent, weight_bits) = (weight_exp.unwrap_or(0), num_weight_bits.unwrap_or(WIDE_BITS));
-    let sign_mode = match connection.sign_mode.as_deref() {
-        None | Some("mixed") => SignMode::Mixed,
-        Some("excitatory") => SignMode::Excitatory,
-        Some("inhibitory") => SignMode::Inhibitory,
-        Some(other) => return Err(format!("unknown sign mode `{other}`")),
-    };
+    let given = if engine == "nengo-loihi" { None } else { connection.synapses_mant.as_ref() };
+    let is_effective = engine == "nengo-loihi" || engine == "brian2-loihi" && given.is_none();
     let mut listed = connection.synapses.clone();
-    if engine == "nengo-loihi" {
+    let (mut exponent, mut weight_bits, mut sign_mode) = (0, WIDE_BITS, SignMode::Mixed);
+    if is_effective {
         // Effective weights: mantissa << 6, the exponent applied.
         listed.iter_mut().for_each(|synapse| synapse.weight >>= 6);
-    } else if let Some(given) = &connection.synapses_mant {
+    } else {
+        exponent = connection.weight_exp.unwrap_or(0);
+        weight_bits = connection.num_weight_bits.unwrap_or(WIDE_BITS);
+        sign_mode = match connection.sign_mode.as_deref() {
+            None | Some("mixed") => SignMode::Mixed,
+            Some("excitatory") => SignMode::Excitatory,
+            Some("inhibitory") => SignMode::Inhibitory,
+            Some(other) => return Err(format!("unknown sign mode `{other}`")),
+        };
+    }
+    if let Some(given) = given {
         let mut given = given.clone();
         for synapse in &mut given {
             synapse.weight = truncated(engine, synapse.weight, sign_mode, weight_bits);
         }
         check_weight_rule(engine, &given, &listed, exponent)?;
         listed = given;
-    } else if engine == "brian2-loihi" {
-        return Err(format!("connection {}->{} gives no mantissas", connection.src, connection.dst));
     }
     let delays: Vec<u32> = listed.iter().map(|synapse| synapse.delay.unwrap_or(connection.delay)).collect();
     let values = listed.iter().map(|synapse| i32::try_from(synapse.weight).map_err(|error| error.to_string()));

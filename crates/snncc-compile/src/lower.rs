@@ -18,6 +18,7 @@ mod maps;
 mod neurons;
 mod paths;
 
+use itertools::Itertools;
 use latency::{BrokenLoop, Hop};
 use maps::LinearMap;
 use neurons::Canonical;
@@ -290,8 +291,8 @@ impl<'a> Lowering<'a> {
         loop {
             let [edge] = self.incoming[at.0 as usize][..] else {
                 let sources = self.incoming[at.0 as usize].iter().map(|edge| self.network.edges[*edge].source);
-                let names: Vec<_> = sources.map(|id| format!("`{}`", self.name(id))).collect();
-                let message = format!("output `{name}` is the sum of {}; only neurons can sum", names.join(", "));
+                let names = sources.map(|id| format!("`{}`", self.name(id))).join(", ");
+                let message = format!("output `{name}` is the sum of {names}; only neurons can sum");
                 return Err(Box::new(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message)));
             };
             if self.is_back[edge] {

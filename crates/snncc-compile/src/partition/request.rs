@@ -2,6 +2,7 @@
 
 use crate::backend::View;
 use crate::options::Ctx;
+use itertools::Itertools;
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, Id, PopulationId, code, did_you_mean};
 use snncc_ir::PopulationRole;
 use std::collections::BTreeSet;
@@ -208,7 +209,7 @@ fn population(view: &View<'_>, name: &str, wish: &str, item: &str) -> Result<Pop
                 || view.neuron_populations().map(|id| view.population(PopulationId::new(id.index())).name.as_str());
             let mut problem = Diagnostic::error(code::ILLEGAL_PIN, message)
                 .at(item)
-                .note(format!("populations: {}", names().collect::<Vec<_>>().join(", ")));
+                .note(format!("populations: {}", names().join(", ")));
             if let Some(guess) = did_you_mean(name, names()) {
                 problem = problem.help(format!("did you mean `{guess}`?"));
             }

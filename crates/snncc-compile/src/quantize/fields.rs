@@ -5,6 +5,7 @@
 
 use super::qformat::{Field, QFormat};
 use crate::OverflowPolicy;
+use itertools::Itertools;
 use snncc_chip::{ArithmeticProfile, LoihiCore, LoihiFormats, Overflow};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_ir::network::Compartments;
@@ -207,8 +208,7 @@ impl<'a> Registers<'a> {
 
     /// The widths of a weight, as text.
     pub(super) fn weight_bits_text(&self) -> String {
-        let bits: Vec<String> = self.formats.weight_codes.0.iter().map(|code| code.bits.to_string()).collect();
-        bits.join(", ")
+        self.formats.weight_codes.0.iter().map(|code| code.bits).join(", ")
     }
 }
 

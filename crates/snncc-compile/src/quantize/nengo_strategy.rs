@@ -8,6 +8,7 @@ use super::fields::Fitter;
 use super::nengo_loihi::{FloatBlock, FloatSynapse, IntBlock, discretize};
 use super::quality::{Losses, assess};
 use super::{Done, Job};
+use itertools::Itertools;
 use snncc_ids::{Diagnostic, code};
 use snncc_ir::network::Comparison;
 use snncc_ir::{IntNeurons, IntWeights, Param, ResetModel, SignMode};
@@ -30,7 +31,7 @@ pub(super) fn quantize_population(job: &Job<'_>) -> Result<Done, Vec<Diagnostic>
         ]
     };
     let params = job.params;
-    let uniform = |param: &Param| param.values().windows(2).all(|pair| pair[0] == pair[1]);
+    let uniform = |param: &Param| param.values().iter().all_equal();
     if !uniform(&params.current_keep) || !uniform(&params.voltage_keep) {
         return Err(refuse("its neurons have different decays, but must share a voltage scale".into()));
     }
