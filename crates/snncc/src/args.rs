@@ -299,6 +299,9 @@ pub(crate) struct EmulateArgs {
     /// Write traces of the first samples: spikes, membrane, timing.
     #[arg(long, value_delimiter = ',', value_enum, value_name = "KINDS")]
     pub(crate) trace: Vec<Trace>,
+    /// Compare the first N samples with the integer reference, spike for spike; exit 6 if they differ. 0: none.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) check_samples: usize,
     /// Samples traced.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "trace")]
     pub(crate) trace_samples: usize,

@@ -216,6 +216,8 @@ fn a_chip_that_differs_exits_with_6_and_says_where_first() {
     let json = place.run("verify out --input spikes.csv --json").exits(6).json();
     assert_eq!(json["passed"], false);
     assert!(json["mismatches"].as_u64().unwrap() > 0);
+    place.run("emulate out --input spikes.csv").exits(6).says("SNN0801");
+    place.run("emulate out --input spikes.csv --check-samples 0").exits(0);
     let first = &json["first_divergence"];
     for key in ["sample", "chip_step", "network_step", "population", "neuron", "integer", "chip", "cause"] {
         assert!(!first[key].is_null(), "{key} in {first}");
@@ -333,6 +335,8 @@ fn emulate_and_verify_print_what_the_manual_lists() {
     }
     has_keys(&emulated, &["correct", "input_spikes", "input_spikes_per_port", "slowest_step_ps", "host", "cores"]);
     assert!(emulated["accuracy"].as_f64().unwrap() <= 1.0);
+    has_keys(&emulated, &["checked_samples", "mismatches", "first_divergence"]);
+    assert_eq!((&emulated["mismatches"], &emulated["first_divergence"]), (&0.into(), &serde_json::Value::Null));
     has_keys(&verified, &["passed", "mismatches", "first_divergence", "exact", "loss", "flipped_predictions"]);
     assert_eq!((&verified["passed"], &verified["mismatches"]), (&true.into(), &0.into()));
     assert!(verified["first_divergence"].is_null());

@@ -4,11 +4,12 @@
 //! chip does beyond (layers run on while the last steps pass to the output) is in its totals.
 
 use crate::args::{EmulateArgs, Trace as TraceKind};
+use crate::commands::verify::{compare, mismatches};
 use crate::output::{REPORT, write_file};
 use crate::running::{
     ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, time_figure,
 };
-use crate::session::{Outcome, Session, exit, pretty, print, print_json};
+use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
 use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
@@ -20,7 +21,7 @@ use snncc_ids::{Diagnostic, Diagnostics};
 use snncc_image::Readout;
 use snncc_ir::Tensor;
 use snncc_report::{Basis, Figure, RunSection, Table, Value, count_text, energy_text, time_text};
-use snncc_verify::{largest, predicted_by_membrane, predicted_by_spikes};
+use snncc_verify::{Verification, largest, predicted_by_membrane, predicted_by_spikes};
 use std::path::Path;
 
 /// What one sample gave.
@@ -70,9 +71,10 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         return Ok(exit::INTERRUPTED);
     }
     warn(session, &samples);
+    let checked = check(session, &running, if interrupted() { 0 } else { args.check_samples })?;
     let folder = running.results_folder(session, args.output.as_ref())?;
     let summary = Summary::new(&running, &samples, chip_steps);
-    let json = summary.json(interrupted());
+    let json = summary.json(interrupted(), checked.as_ref());
     let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     report.run = Some(summary.section());
     debug_assert_eq!(report.check_totals(), Ok(()));
@@ -90,12 +92,35 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         print_json(&json);
     } else {
         print(&summary.text(&args.dir, &folder));
+        if let Some(checked) = checked.as_ref().filter(|checked| mismatches(checked) == 0) {
+            let samples = count_text(checked.samples.into(), "samples");
+            print(&format!("first {samples}: equal to the integer reference in every spike\n"));
+        }
         if interrupted() {
             print(&format!("interrupted: these are {} of {} samples\n", samples.len(), running.data.count));
         }
     }
+    let problems = checked.map(|checked| checked.diagnostics()).unwrap_or_default();
+    if !problems.is_empty() {
+        session.say(problems, None);
+        return Err(Failure { exit: exit::MISMATCH });
+    }
     session.next(&format!("snncc report {}", args.dir.display()));
     Ok(if interrupted() { exit::INTERRUPTED } else { 0 })
+}
+
+/// Compares the first samples with the integer reference; `None` if none were to be, or the integer IR is not to be had.
+fn check(session: &mut Session, running: &Running, samples: usize) -> Result<Option<Verification>, Failure> {
+    if samples == 0 {
+        return Ok(None);
+    }
+    match running.opened.quantized() {
+        Ok(quantized) => compare(session, running, None, &quantized, None, samples).map(Some),
+        Err(message) => {
+            session.note(&format!("note: no sample was compared with the integer reference: {message}"));
+            Ok(None)
+        }
+    }
 }
 
 /// Spikes need recording only where a population runs beyond the last network step.
@@ -297,7 +322,7 @@ impl<'a> Summary<'a> {
         self.inputs.iter().map(|(_, count)| count).sum()
     }
 
-    fn json(&self, interrupted: bool) -> Json {
+    fn json(&self, interrupted: bool, checked: Option<&Verification>) -> Json {
         let (sums, data) = (&self.sums, &self.running.data);
         let per_sample = |total: u128| total as f64 / sums.samples as f64;
         let named =
@@ -349,6 +374,9 @@ impl<'a> Summary<'a> {
                 "writes": Value::from(sums.host_writes),
             },
             "cores": cores,
+            "checked_samples": checked.map_or(0, |checked| checked.samples),
+            "mismatches": checked.map(mismatches),
+            "first_divergence": checked.and_then(|checked| checked.exact.first.as_ref()),
         })
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     }
     let other = args.reference.as_ref().map(|path| other_tool(path, &running, &quantized));
     let other = other.transpose().map_err(|problems| session.fail(problems, None))?;
-    let verification = compare(session, &running, float.as_ref(), &quantized, other.as_deref())?;
+    let verification = compare(session, &running, float.as_ref(), &quantized, other.as_deref(), usize::MAX)?;
     let json = json_result(&running, &verification);
     let folder = running.results_folder(session, args.output.as_ref())?;
     let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
@@ -71,16 +71,17 @@ pub(crate) fn float_network(network: &Network) -> Result<Option<FloatNetwork>, D
 /// Spikes of another tool: by sample, by population.
 type OtherSpikes = Vec<Vec<(String, SpikeTrain)>>;
 
-/// Runs all witnesses.
+/// Runs all witnesses on the first `limit` samples.
 pub(crate) fn compare(
     session: &mut Session,
     running: &Running,
     float: Option<&FloatNetwork>,
     quantized: &QuantizedIr,
     other: Option<&[Vec<(String, SpikeTrain)>]>,
+    limit: usize,
 ) -> Result<Verification, Failure> {
     let data = &running.data;
-    let samples = other.map_or(data.count, |other| other.len().min(data.count));
+    let samples = other.map_or(data.count, |other| other.len().min(data.count)).min(limit);
     let chip = EmulatedChip::new(&running.program, true, samples < rayon::current_num_threads());
     let witnesses =
         Witnesses { float, quantized, image: &running.opened.image, model: &running.opened.target.model, chip: &chip };
@@ -152,6 +153,12 @@ fn finite(value: Option<f64>) -> Json {
     json!(value.map(Value::from))
 }
 
+/// Values in which integer reference and emulator differ.
+pub(crate) fn mismatches(verification: &Verification) -> u64 {
+    let exact = &verification.exact;
+    exact.mismatches + exact.state_mismatches + exact.output_mismatches
+}
+
 fn json_result(running: &Running, verification: &Verification) -> Json {
     let chip = &verification.chip;
     let parts = |list: &[(String, u128)], total: bool| {
@@ -198,7 +205,7 @@ fn json_result(running: &Running, verification: &Verification) -> Json {
         "time_ps": Value::from(chip.time_ps),
         "energy_fj": parts(&chip.energy_fj, true),
         "overflows": parts(&chip.overflows, false),
-        "mismatches": verification.exact.mismatches + verification.exact.state_mismatches + verification.exact.output_mismatches,
+        "mismatches": mismatches(verification),
         "exact": verification.exact,
         "first_divergence": verification.exact.first,
         "loss": losses,
