@@ -8,12 +8,12 @@ use snncc_formats::tensor_files::read_npy;
 use snncc_ir::Network;
 use snncc_ir::network::{Node, Reset};
 use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, Record};
-use snncc_tests::{recount, road};
+use snncc_tests::{recount, road, say_skipped};
 use std::path::PathBuf;
 
 fn data(file: &str) -> Option<Vec<u8>> {
     let Some(folder) = std::env::var_os("SNNCC_SHARED_DATA").map(PathBuf::from) else {
-        println!("skipped: SNNCC_SHARED_DATA names no folder with {file}");
+        say_skipped(&format!("SNNCC_SHARED_DATA names no folder with {file}"));
         return None;
     };
     Some(std::fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}")))

@@ -41,8 +41,8 @@ fn a_thousand_neurons_spike_as_in_other_emulators() {
 #[test]
 fn ten_thousand_neurons_spike_as_in_other_emulators() {
     let Some(folder) = std::env::var_os("SNNCC_BENCH_NETWORKS").map(PathBuf::from) else {
-        println!(
-            "skipped: SNNCC_BENCH_NETWORKS names no folder with recurrent_10000.npz (networks/make_recurrent.py makes it)"
+        snncc_tests::say_skipped(
+            "SNNCC_BENCH_NETWORKS names no folder with recurrent_10000.npz (networks/make_recurrent.py makes it)",
         );
         return;
     };

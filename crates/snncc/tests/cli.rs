@@ -198,7 +198,7 @@ fn what_does_not_fit_exits_with_4() {
     place.run("compile late.ron --target tiny-loihi -o out").exits(4).says("SNN0404");
 }
 
-/// Adds one to a threshold of the image: the chip then is not what the integer reference says.
+/// Doubles a threshold of the image: the chip then is not what the integer reference says.
 fn spoil_threshold(place: &Place) {
     let mut image = Image::from_bytes(&place.read("out/program.snnbin")).unwrap();
     image.cores[0].threshold_configs[0].mantissa *= 2;
