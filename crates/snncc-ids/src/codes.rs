@@ -77,6 +77,7 @@ codes! {
     HARDWARE_MODEL = "SNN0110", exit 3, "the hardware model or target contradicts itself";
     UNKNOWN_TARGET = "SNN0111", exit 3, "there is no target or hardware model of this name";
     OUTPUT_FOLDER = "SNN0112", exit 3, "a file of an output folder is missing or was changed, or cannot be written";
+    ANN_FILE = "SNN0113", exit 3, "an ONNX or Keras file is damaged, or not a network as the format defines it";
     // SNN02xx: meaning and shapes
     UNKNOWN_NODE = "SNN0201", exit 3, "an edge names a node that does not exist";
     SHAPE_MISMATCH = "SNN0202", exit 3, "two shapes that must agree differ";
@@ -88,6 +89,10 @@ codes! {
     DUPLICATE_NAME = "SNN0208", exit 3, "two items have the same name";
     UNREACHABLE = "SNN0209", exit 3, "a node is not connected to any input or output";
     STIMULUS_MISMATCH = "SNN0210", exit 3, "input data does not match the network's input";
+    // SNN03xx: from an artificial network to a spiking one
+    UNSUPPORTED_LAYER = "SNN0301", exit 3, "a layer has no spiking form";
+    APPROXIMATED_LAYER = "SNN0302", exit 3, "a layer is replaced by one that is not the same";
+    CALIBRATION_NEEDED = "SNN0303", exit 3, "a conversion needs calibration data, or the data given does not suit it";
     // SNN04xx: fit and partition
     NEURON_FITS_NOWHERE = "SNN0401", exit 4, "a single neuron exceeds a limit of every core";
     CHIP_FULL = "SNN0402", exit 4, "the network needs more cores than the target has";

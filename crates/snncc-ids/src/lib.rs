@@ -37,6 +37,8 @@ macro_rules! define_ids {
 define_ids! {
     /// A node of a [`Network`](https://neuroir.org): input, layer, neuron group or output.
     NodeId;
+    /// A layer of a trained artificial network.
+    AnnNodeId;
     /// A population of neurons (or of input axons) in the IR.
     PopulationId;
     /// A set of synapses between two populations in the IR.

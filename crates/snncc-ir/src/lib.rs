@@ -1,8 +1,9 @@
-//! The network as its author means it ([`Network`]), and the two forms the compiler works on: [`Ir`] with floats and
+//! A trained artificial network ([`ann::Ann`]), the spiking network as its author means it ([`Network`]), and the two forms the compiler works on: [`Ir`] with floats and
 //! [`QuantizedIr`] with integers, over one [`Graph`].
 //!
 //! **Invariant:** nothing here knows a chip, reads a file or prints.
 
+pub mod ann;
 pub mod checks;
 mod consistency;
 pub mod cycles;
