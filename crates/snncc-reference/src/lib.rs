@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** they share no update rule with the compiler or the emulator, so that agreement means something.
 
+pub mod ann;
 pub mod float;
 pub mod integer;
 
