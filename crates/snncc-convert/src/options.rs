@@ -1,0 +1,175 @@
+//! What the user may ask of a conversion. The defaults are those of the command, and need no tuning.
+
+use snncc_ir::ann::Activation;
+use snncc_ir::network::{Comparison, Reset};
+
+/// Options of a conversion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvertOptions {
+    /// Steps of a sample that calibration is made for. Other numbers of steps work too.
+    pub steps: u32,
+    /// How the activation that a neuron shows by a spike in every step is chosen.
+    pub balance: Balance,
+    /// Whether each channel has a scale of its own, or each layer one.
+    pub per_channel: bool,
+    /// Where the scales go.
+    pub form: BalanceForm,
+    /// Largest firing rate, in spikes per step at the scale: `scale_firing_rates` of other tools, without their time step.
+    pub firing_rate: FiringRate,
+    /// What a spike does to the membrane.
+    pub reset: Reset,
+    /// How membrane and threshold are compared; from the hardware model.
+    pub comparison: Comparison,
+    /// Initial membrane, as a part of the threshold. One half makes the rounding of rates unbiased.
+    pub initial_potential: f64,
+    /// What becomes of max pooling.
+    pub max_pool: MaxPooling,
+    /// Activations replaced before anything else, by name of the layer or of the function.
+    pub swap_activations: Vec<Swap>,
+    /// Segments by which a smooth activation is replaced.
+    pub segments: usize,
+    /// What is corrected after conversion, on the calibration data, without labels.
+    pub correction: Correction,
+    /// What is read from the last layer.
+    pub readout: ReadoutChoice,
+    /// Synaptic filters.
+    pub filter: Option<Filter>,
+    /// Time step in seconds; needed by filters with a time constant.
+    pub dt_s: Option<f64>,
+}
+
+impl Default for ConvertOptions {
+    fn default() -> Self {
+        Self {
+            steps: 32,
+            balance: Balance::Percentile { percent: 99.9, of_active: false },
+            per_channel: true,
+            form: BalanceForm::Weights,
+            firing_rate: FiringRate::Automatic,
+            reset: Reset::BySubtraction,
+            comparison: Comparison::Greater,
+            initial_potential: 0.5,
+            max_pool: MaxPooling::Tree,
+            swap_activations: Vec::new(),
+            segments: 8,
+            correction: Correction::Both,
+            readout: ReadoutChoice::Membrane,
+            filter: None,
+            dt_s: None,
+        }
+    }
+}
+
+/// How scales are chosen from the activations on the calibration data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Balance {
+    /// The largest activation.
+    Maximum,
+    /// A percentile, 0 to 100, of all activations or of those above 0 (as SNN-Toolbox counts it).
+    Percentile {
+        /// The percentile.
+        percent: f64,
+        /// Whether activations of 0 are left out.
+        of_active: bool,
+    },
+    /// The scale with the least squared error of rounding to `steps` levels and clipping.
+    MeanSquaredError,
+    /// The scale whose rounded and clipped distribution has the least Kullback–Leibler divergence from the activations'.
+    Divergence,
+}
+
+/// Where scales go. Both forms give the same spikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalanceForm {
+    /// Into weights and biases; every threshold is 1.
+    Weights,
+    /// Into thresholds and the weights behind them; a spike stands for its neuron's threshold.
+    Thresholds,
+}
+
+/// Largest firing rate of the neurons.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FiringRate {
+    /// One spike per step at the scale: all that a chip can send.
+    Automatic,
+    /// So many spikes per step at the scale, in every layer; at most 1.
+    Scalar(f64),
+    /// By layer; 1 for layers that are not named.
+    PerLayer(Vec<(String, f64)>),
+}
+
+impl FiringRate {
+    /// The rate of a layer.
+    pub fn of(&self, layer: &str) -> f64 {
+        match self {
+            Self::Automatic => 1.0,
+            Self::Scalar(rate) => *rate,
+            Self::PerLayer(rates) => rates.iter().find(|(name, _)| name == layer).map_or(1.0, |(_, rate)| *rate),
+        }
+    }
+}
+
+/// What becomes of max pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxPooling {
+    /// `max(a, b) = a + ReLU(b − a)`, pair by pair: exact in the rates, costs neurons and latency.
+    Tree,
+    /// Average pooling in its place; the network should have been trained for it.
+    Average,
+    /// Whichever of the others loses less accuracy (or, without labels, agreement with the trained network) on the
+    /// calibration data, the cheaper one if both are within half a point.
+    Measured,
+}
+
+/// An activation to replace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Swap {
+    /// Name of a layer, or of a function as [`Activation::name`] gives it, in any case.
+    pub from: String,
+    /// What takes its place.
+    pub to: Activation,
+}
+
+/// What is corrected after conversion so that the mean activation of every channel agrees with the trained network's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Correction {
+    /// Nothing.
+    None,
+    /// The bias, which acts in every step.
+    Bias,
+    /// The initial potential, which acts once: what rounding and the first steps cost does not grow with the steps.
+    Potential,
+    /// Both, told apart by runs of different length.
+    Both,
+}
+
+/// What is read from the last layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadoutChoice {
+    /// The membrane of neurons that do not spike: nothing is rounded.
+    Membrane,
+    /// Spike counts.
+    Spikes,
+}
+
+/// A synaptic filter, on every connection onto spiking neurons.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Filter {
+    /// `1 / (τ s + 1)`
+    Lowpass {
+        /// Time constant in seconds.
+        tau_s: f64,
+    },
+    /// `1 / (τ s + 1)²`
+    Alpha {
+        /// Time constant in seconds.
+        tau_s: f64,
+    },
+    /// `1 / ((τ₁ s + 1)(τ₂ s + 1))`
+    DoubleExponential {
+        /// First time constant in seconds.
+        tau_1_s: f64,
+        /// Second time constant in seconds.
+        tau_2_s: f64,
+    },
+}
