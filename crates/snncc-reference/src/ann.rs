@@ -78,10 +78,26 @@ impl AnnExecutor {
     /// # Panics
     /// If the lengths of `input` are not `samples` times [`Self::input_elements`].
     pub fn run(&self, input: &[&[f32]], samples: usize, observe: &mut dyn FnMut(AnnNodeId, &[f32])) {
+        self.run_adjusted(input, samples, &mut |_, _| (), observe);
+    }
+
+    /// As [`Self::run`], but `adjust` may change the value of a node before anything reads it. It is called for all nodes but
+    /// inputs and those that show the value of another under a new shape ([`Reshape`](snncc_ir::ann::AnnOp::Reshape),
+    /// [`Identity`](snncc_ir::ann::AnnOp::Identity)).
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub fn run_adjusted(
+        &self,
+        input: &[&[f32]],
+        samples: usize,
+        adjust: &mut dyn FnMut(AnnNodeId, &mut [f32]),
+        observe: &mut dyn FnMut(AnnNodeId, &[f32]),
+    ) {
         self.check_input(input, samples);
         let mut workspace = Workspace::default();
         for first in (0..samples).step_by(self.chunk_samples) {
-            self.run_chunk(input, first, samples, &mut workspace, observe);
+            self.run_chunk(input, first, samples, &mut workspace, adjust, observe);
         }
     }
 
@@ -127,7 +143,7 @@ impl AnnExecutor {
             let spare_now = || spare.lock().expect("bug in snncc: a chunk panicked");
             let mut workspace = spare_now().pop().unwrap_or_default();
             let (mut made, first) = (make(), chunk * self.chunk_samples);
-            self.run_chunk(input, first, samples, &mut workspace, &mut |node, value| {
+            self.run_chunk(input, first, samples, &mut workspace, &mut |_, _| (), &mut |node, value| {
                 visit(&mut made, node, first, value);
             });
             spare_now().push(workspace);
@@ -149,10 +165,11 @@ impl AnnExecutor {
         first: usize,
         samples: usize,
         workspace: &mut Workspace,
+        adjust: &mut dyn FnMut(AnnNodeId, &mut [f32]),
         observe: &mut dyn FnMut(AnnNodeId, &[f32]),
     ) {
         let samples = self.chunk_samples.min(samples - first);
-        self.plan.run(&Operand { input, first, samples }, workspace, observe);
+        self.plan.run(&Operand { input, first, samples }, workspace, adjust, observe);
     }
 
     fn check_input(&self, input: &[&[f32]], samples: usize) {

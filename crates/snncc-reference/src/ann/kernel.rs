@@ -69,7 +69,7 @@ impl Kernel {
     ///
     /// # Errors
     /// Why it cannot be executed, in a sentence.
-    pub(super) fn new(node: &AnnNode, inputs: &[&[usize]], port: usize) -> Result<Prepared, String> {
+    pub(super) fn prepare(node: &AnnNode, inputs: &[&[usize]], port: usize) -> Result<Prepared, String> {
         let y = &node.shape[..];
         let x = inputs.first().copied().unwrap_or(&[]);
         let mut swapped = false;

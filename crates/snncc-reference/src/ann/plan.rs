@@ -164,11 +164,13 @@ impl Plan {
         self.steps.iter().map(|step| step.kernel.scratch_elements(samples)).max().unwrap_or(0)
     }
 
-    /// Runs some samples and shows the value of each node as soon as it is there.
+    /// Runs some samples; `adjust` may change the value of each node that has a buffer of its own, `observe` sees every value
+    /// as soon as it is there.
     pub(super) fn run(
         &self,
         operand: &Operand<'_>,
         workspace: &mut Workspace,
+        adjust: &mut dyn FnMut(AnnNodeId, &mut [f32]),
         observe: &mut dyn FnMut(AnnNodeId, &[f32]),
     ) {
         let samples = operand.samples;
@@ -190,6 +192,7 @@ impl Plan {
                     Kernel::Apart(kernel) => kernel.run(x, y, scratch),
                     Kernel::Input { .. } | Kernel::Alias => unreachable!("bug in snncc: they have no buffer"),
                 }
+                adjust(id, y);
                 slots[slot] = buffer;
             }
             observe(id, self.value(id, operand, slots));
@@ -209,7 +212,7 @@ impl Plan {
 /// The kernel of a node and the elements of its value; the elements of an input port go to `ports`.
 fn prepare(node: &AnnNode, inputs: &[&[usize]], ports: &mut Vec<usize>) -> Result<(Prepared, usize), String> {
     let elements = checked_elements(&node.shape)?;
-    let prepared = Kernel::new(node, inputs, ports.len())?;
+    let prepared = Kernel::prepare(node, inputs, ports.len())?;
     if matches!(prepared.kernel, Kernel::Input { .. }) {
         ports.push(elements);
     }

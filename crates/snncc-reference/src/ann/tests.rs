@@ -445,6 +445,29 @@ fn a_sample_does_not_depend_on_the_others_or_on_threads() {
 }
 
 #[test]
+fn readers_see_adjusted_values() {
+    let mut ann = Ann::new();
+    let x = ann.push_input("x", vec![2, 2]);
+    let rectified = ann.push("relu", AnnOp::Activation(Activation::Relu), vec![x], None).unwrap();
+    let flat = ann.push("flat", AnnOp::Reshape, vec![rectified], Some(vec![4])).unwrap();
+    let sum = ann.push("sum", AnnOp::Sum { coefficients: vec![1.0, 10.0] }, vec![flat, flat], None).unwrap();
+    ann.outputs = vec![("y".into(), sum)];
+    let executor = AnnExecutor::new(&ann).unwrap();
+    let (mut asked, mut seen) = (Vec::new(), Vec::new());
+    let mut adjust = |node, value: &mut [f32]| {
+        asked.push(node);
+        if node == rectified {
+            value.iter_mut().for_each(|value| *value = value.min(1.0));
+        }
+    };
+    executor.run_adjusted(&[&[-1.0, 0.5, 1.5, 1.0]], 1, &mut adjust, &mut |_, value| seen.push(value.to_vec()));
+    assert_eq!(asked, [rectified, sum]);
+    assert_eq!(seen, [vec![-1.0, 0.5, 1.5, 1.0], vec![0.0, 0.5, 1.0, 1.0], vec![0.0, 0.5, 1.0, 1.0], vec![
+        0.0, 5.5, 11.0, 11.0
+    ]]);
+}
+
+#[test]
 fn all_nodes_that_cannot_run_are_listed() {
     let mut ann = Ann::new();
     let x = ann.push_input("x", vec![4]);
