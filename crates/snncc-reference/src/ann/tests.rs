@@ -462,9 +462,10 @@ fn readers_see_adjusted_values() {
     };
     executor.run_adjusted(&[&[-1.0, 0.5, 1.5, 1.0]], 1, &mut adjust, &mut |_, value| seen.push(value.to_vec()));
     assert_eq!(asked, [rectified, sum]);
-    assert_eq!(seen, [vec![-1.0, 0.5, 1.5, 1.0], vec![0.0, 0.5, 1.0, 1.0], vec![0.0, 0.5, 1.0, 1.0], vec![
-        0.0, 5.5, 11.0, 11.0
-    ]]);
+    assert_eq!(
+        seen,
+        [vec![-1.0, 0.5, 1.5, 1.0], vec![0.0, 0.5, 1.0, 1.0], vec![0.0, 0.5, 1.0, 1.0], vec![0.0, 5.5, 11.0, 11.0]]
+    );
 }
 
 #[test]
