@@ -4,18 +4,33 @@
 //! to 16 bits (`level = ⌊65535·x + ½⌋`, scale 65535), so that `k/255` as a float codes exactly like the byte `k`, and sums
 //! over steps are exact.
 //!
+//! An input range `(low, high)` maps values to `x = (value − low) / (high − low)` first, where a value of integer data is its
+//! level over the full scale; these `x` are rounded to 16 bits, and become 0 and 1 beyond the range ([`clipped_values`]
+//! counts them, for the caller to tell). The range `(0, 1)` leaves integers as they are.
+//!
 //! | Coding | Spikes of an element with `x = level / scale` |
 //! |---|---|
 //! | rate | `acc` starts at 0; each step `acc += level`; if `acc ≥ scale`: a spike, `acc −= scale`. `⌊T·x⌋` spikes in T steps |
+//! | rate-rounded | the same, with `acc` from half the scale: `⌊T·x + ½⌋` spikes in T steps, the nearest number |
 //! | poisson | in each step with probability `x`, drawn from the stream (seed, PoissonCoding, sample, port) |
 //! | latency | one, at `t = 1 + ⌊(1−x)(T−1) + ½⌋`; none where `level = 0` |
+//! | delta | where a series has moved from `ref` by more than δ: ON if up, OFF if down, and `ref` moves by δ |
 //! | spikes | those of the data |
-//! | current | none: `x` itself is the analog value of every step |
+//! | current | none: `x` itself is the analog value of every step; values beyond a range stay what they are |
 //!
-//! Data with steps of its own feeds row `t − 1` in step `t`; past its end the levels are 0.
+//! Data with steps of its own feeds row `t − 1` in step `t`; past its end the levels are 0 (delta: they stay).
+//!
+//! Delta coding has two channels, so that every chip can take it: with `n` elements, neuron `i` is the ON and neuron
+//! `n + i` the OFF of element `i` (shape `[2, …]`). `ref` is the value of the first step, and moves once in a step at most.
 
 use crate::{PortStimulus, Purpose, RandomStream, SampleValues, Samples, SpikeTrain};
 use snncc_ids::{Diagnostic, Diagnostics, code};
+
+/// The change that makes a spike of delta coding, where nobody says.
+pub const DEFAULT_DELTA: f64 = 0.1;
+
+/// Delta coding counts in parts of a level, so that thresholds need not be whole levels.
+const PARTS_OF_A_LEVEL: i64 = 1 << 16;
 
 /// How values become input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,32 +39,45 @@ pub enum Coding {
     ConstantCurrent,
     /// Deterministic spikes at a rate proportional to the value.
     Rate,
+    /// As `Rate`, but with the nearest number of spikes rather than the next below: without bias.
+    RateRounded,
     /// Random spikes with the value as probability.
     Poisson,
     /// One spike, the earlier the larger the value.
     Latency,
+    /// Spikes where a series changes, on an ON and an OFF channel.
+    Delta,
     /// Spikes (plain or graded) as the data gives them.
     Spikes,
 }
 
 impl Coding {
     /// Every coding.
-    pub const ALL: [Coding; 5] = [Self::ConstantCurrent, Self::Rate, Self::Poisson, Self::Latency, Self::Spikes];
+    pub const ALL: [Coding; 7] =
+        [Self::ConstantCurrent, Self::Rate, Self::RateRounded, Self::Poisson, Self::Latency, Self::Delta, Self::Spikes];
 
     /// The name used on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::ConstantCurrent => "current",
             Self::Rate => "rate",
+            Self::RateRounded => "rate-rounded",
             Self::Poisson => "poisson",
             Self::Latency => "latency",
+            Self::Delta => "delta",
             Self::Spikes => "spikes",
         }
     }
 
-    /// The coding of this name.
+    /// The coding of this name; `constant` is another one for `current`.
     pub fn find(name: &str) -> Option<Self> {
+        let name = if name == "constant" { Self::ConstantCurrent.name() } else { name };
         Self::ALL.into_iter().find(|coding| coding.name() == name)
+    }
+
+    /// Elements of the input port that samples of so many elements are coded for.
+    pub fn port_elements(self, elements: usize) -> usize {
+        if self == Self::Delta { elements.saturating_mul(2) } else { elements }
     }
 
     /// The coding to take where none is asked for: spikes for spikes, rate for levels.
@@ -70,11 +98,28 @@ pub enum Encoded {
     Current(Vec<f64>),
 }
 
-/// Codes sample `sample` for `steps` steps of port `port`.
+/// A coding with its parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InputCoding {
+    /// The coding.
+    pub coding: Coding,
+    /// The values that are coded as 0 and 1. `None`: 0 and 1, and a value beyond is refused rather than clipped.
+    pub range: Option<(f64, f64)>,
+    /// The change that makes a spike of delta coding, as part of the range.
+    pub delta: f64,
+}
+
+impl From<Coding> for InputCoding {
+    /// Without a range, and with [`DEFAULT_DELTA`].
+    fn from(coding: Coding) -> Self {
+        Self { coding, range: None, delta: DEFAULT_DELTA }
+    }
+}
+
+/// Codes sample `sample` for `steps` steps of port `port`, with [`encode_with`] and the defaults of the coding's parameters.
 ///
 /// # Errors
-/// `SNN0210` if there is no such sample, the coding does not suit the data (spikes cannot be rate-coded; data with steps
-/// has no latency and no constant current), or a level lies outside its range.
+/// As [`encode_with`].
 pub fn encode(
     samples: &Samples,
     sample: usize,
@@ -83,13 +128,31 @@ pub fn encode(
     steps: u32,
     seed: u64,
 ) -> Result<Encoded, Diagnostics> {
+    encode_with(samples, sample, &coding.into(), port, steps, seed)
+}
+
+/// Codes sample `sample` for `steps` steps of port `port`. Values beyond a range are clipped; [`clipped_values`] counts them.
+///
+/// # Errors
+/// `SNN0210` if there is no such sample, the coding does not suit the data (spikes cannot be rate-coded; data with steps
+/// has no latency and no constant current; delta needs steps), the range or δ means nothing, or a value is not finite or
+/// lies outside 0 to 1 without a range.
+pub fn encode_with(
+    samples: &Samples,
+    sample: usize,
+    input: &InputCoding,
+    port: &str,
+    steps: u32,
+    seed: u64,
+) -> Result<Encoded, Diagnostics> {
+    let coding = input.coding;
     let fault = |message: String| Diagnostic::error(code::STIMULUS_MISMATCH, message).at(format!("nodes/{port}"));
     if sample >= samples.count {
         return Err(fault(format!("sample {sample} of {} does not exist; samples count from 0", samples.count)).into());
     }
     let given_spikes = matches!(samples.values, SampleValues::Spikes(_));
     if given_spikes != (coding == Coding::Spikes) {
-        let suited = if given_spikes { "spikes" } else { "rate, poisson, latency or current" };
+        let suited = if given_spikes { "spikes" } else { "rate, rate-rounded, poisson, latency, delta or current" };
         return Err(fault(format!("coding `{}` does not suit data of {}", coding.name(), samples.kind()))
             .help(format!("use the coding {suited}"))
             .into());
@@ -101,25 +164,55 @@ pub fn encode(
             "coding `{}` needs one value per element, the data has {data_steps} steps",
             coding.name()
         ))
-        .help("use the coding rate or poisson")
+        .help("use the coding rate, rate-rounded, poisson or delta")
         .into());
+    }
+    if coding == Coding::Delta && samples.steps.is_none() {
+        return Err(fault("coding `delta` needs data with steps; levels that are held do not change".to_owned())
+            .help("use the coding rate, rate-rounded, poisson or latency, or say that the data is a series")
+            .into());
     }
     if let SampleValues::Spikes(trains) = &samples.values {
         return Ok(spikes(port, trains[sample].clone().with_steps(steps)));
     }
-    if coding == Coding::ConstantCurrent {
-        return current(samples, sample).map(Encoded::Current).map_err(|message| fault(message).into());
+    if let Some((low, high)) = input.range.filter(|(low, high)| !(low < high && (high - low).is_finite())) {
+        return Err(fault(format!("the input range {low} to {high} does not go from a number to a larger one")).into());
     }
-    let levels = Levels::of(samples, sample).map_err(fault)?;
+    if coding == Coding::ConstantCurrent {
+        return current(samples, sample, input.range).map(Encoded::Current).map_err(|message| fault(message).into());
+    }
+    let levels = Levels::of(samples, sample, input.range).map_err(fault)?;
     let train = match coding {
-        Coding::Rate => rate(&levels, steps),
+        Coding::Rate => rate(&levels, steps, 0),
+        Coding::RateRounded => rate(&levels, steps, levels.scale),
         Coding::Poisson => {
             poisson(&levels, steps, &mut RandomStream::new(seed, Purpose::PoissonCoding, sample as u64, port))
         }
         Coding::Latency => latency(&levels, steps).map_err(|error| fault(error.to_string()))?,
+        Coding::Delta => delta(&levels, steps, input.delta).map_err(fault)?,
         Coding::ConstantCurrent | Coding::Spikes => unreachable!("bug in snncc: handled above"),
     };
     Ok(spikes(port, train))
+}
+
+/// How many values of the first `count` samples lie outside `range`, and are clipped to it by the codings that make spikes.
+pub fn clipped_values(samples: &Samples, range: (f64, f64), count: usize) -> u64 {
+    let all = match &samples.values {
+        SampleValues::Spikes(_) => return 0,
+        levels => levels.len(),
+    };
+    let len = all / samples.count.max(1) * count.min(samples.count);
+    (0..len).filter(|at| !(range.0..=range.1).contains(&value(samples, *at))).count() as u64
+}
+
+/// Value `at` of samples that are not spikes; that of integers is the level over full scale.
+fn value(samples: &Samples, at: usize) -> f64 {
+    match &samples.values {
+        SampleValues::U8 { values, full_scale } => f64::from(values[at]) / f64::from(*full_scale),
+        SampleValues::U16 { values, full_scale } => f64::from(values[at]) / f64::from(*full_scale),
+        SampleValues::F32(values) => values[at].into(),
+        SampleValues::Spikes(_) => unreachable!("bug in snncc: spikes have no levels"),
+    }
 }
 
 fn spikes(port: &str, spikes: SpikeTrain) -> Encoded {
@@ -137,26 +230,39 @@ struct Levels {
 }
 
 impl Levels {
-    fn of(samples: &Samples, sample: usize) -> Result<Self, String> {
+    fn of(samples: &Samples, sample: usize, range: Option<(f64, f64)>) -> Result<Self, String> {
         let elements = samples.elements();
         let len = samples.steps.map_or(1, |steps| steps as usize) * elements;
-        let range = sample * len..(sample + 1) * len;
+        let places = sample * len..(sample + 1) * len;
+        // The range of 0 to 1 changes nothing but what happens beyond it.
+        let integers = range.is_none_or(|range| range == (0.0, 1.0));
+        let clip = |level: u32, scale: u32| if range.is_some() { level.min(scale) } else { level };
         let (values, scale): (Vec<u32>, u32) = match &samples.values {
-            SampleValues::U8 { values, full_scale } => {
-                (values[range].iter().map(|&level| level.into()).collect(), (*full_scale).into())
+            SampleValues::U8 { values, full_scale } if integers => {
+                let scale = (*full_scale).into();
+                (values[places].iter().map(|&level| clip(level.into(), scale)).collect(), scale)
             }
-            SampleValues::U16 { values, full_scale } => {
-                (values[range].iter().map(|&level| level.into()).collect(), (*full_scale).into())
+            SampleValues::U16 { values, full_scale } if integers => {
+                let scale = (*full_scale).into();
+                (values[places].iter().map(|&level| clip(level.into(), scale)).collect(), scale)
             }
-            SampleValues::F32(values) => {
-                let values = &values[range];
-                if let Some(at) = values.iter().position(|value| !(0.0..=1.0).contains(value)) {
-                    return Err(format!("element {at} of sample {sample} is {}, outside 0 to 1", values[at]));
-                }
+            _ => {
                 let scale = u32::from(u16::MAX);
-                (values.iter().map(|&value| (f64::from(value) * f64::from(scale)).round() as u32).collect(), scale)
+                let (low, high) = range.unwrap_or((0.0, 1.0));
+                let mut levels = Vec::with_capacity(len);
+                for (element, at) in places.enumerate() {
+                    let value = value(samples, at);
+                    if !value.is_finite() {
+                        return Err(format!("element {element} of sample {sample} is not a number"));
+                    }
+                    if range.is_none() && !(0.0..=1.0).contains(&value) {
+                        return Err(format!("element {element} of sample {sample} is {value}, outside 0 to 1"));
+                    }
+                    let x = ((value - low) / (high - low)).clamp(0.0, 1.0);
+                    levels.push((x * f64::from(scale)).round() as u32);
+                }
+                (levels, scale)
             }
-            SampleValues::Spikes(_) => unreachable!("bug in snncc: spikes have no levels"),
         };
         if let Some(at) = values.iter().position(|level| *level > scale) {
             return Err(format!("element {at} of sample {sample} is {}, beyond full scale {scale}", values[at]));
@@ -175,19 +281,51 @@ impl Levels {
     }
 }
 
-fn rate(levels: &Levels, steps: u32) -> SpikeTrain {
+/// Accumulators count halves of a level and start at `initial`.
+fn rate(levels: &Levels, steps: u32, initial: u32) -> SpikeTrain {
     let mut train = levels.silent();
-    let mut accumulators = vec![0_u32; levels.elements];
+    let mut accumulators = vec![initial; levels.elements];
     for t in 1..=steps {
         let row = levels.at(t).unwrap_or(&[]);
         train.push_step((0..).zip(row).zip(&mut accumulators).filter_map(|((element, level), accumulator)| {
-            *accumulator += level;
-            let spike = *accumulator >= levels.scale;
-            *accumulator -= if spike { levels.scale } else { 0 };
+            *accumulator += 2 * level;
+            let spike = *accumulator >= 2 * levels.scale;
+            *accumulator -= if spike { 2 * levels.scale } else { 0 };
             spike.then_some(element)
         }));
     }
     train
+}
+
+/// ON spikes of all elements, then OFF spikes.
+fn delta(levels: &Levels, steps: u32, threshold: f64) -> Result<SpikeTrain, String> {
+    let parts = (threshold * f64::from(levels.scale) * PARTS_OF_A_LEVEL as f64).round();
+    if !(1.0..=f64::from(levels.scale) * PARTS_OF_A_LEVEL as f64).contains(&parts) {
+        return Err(format!("the change {threshold} that makes a spike is not above 0 and at most 1"));
+    }
+    let threshold = parts as i64;
+    let channels = (levels.elements as u64 * 2).try_into();
+    let channels = channels.map_err(|_| format!("{} elements have too many ON and OFF channels", levels.elements))?;
+    let of_level = |level: &u32| i64::from(*level) * PARTS_OF_A_LEVEL;
+    let mut references: Vec<i64> = levels.at(1).unwrap_or(&[]).iter().map(of_level).collect();
+    let mut train = SpikeTrain::new(channels);
+    let (mut on, mut off) = (Vec::new(), Vec::new());
+    let mut row = levels.at(1).unwrap_or(&[]);
+    for t in 1..=steps {
+        row = levels.at(t).unwrap_or(row);
+        for ((element, level), reference) in (0_u32..).zip(row).zip(&mut references) {
+            let change = of_level(level) - *reference;
+            if change > threshold {
+                *reference += threshold;
+                on.push(element);
+            } else if change < -threshold {
+                *reference -= threshold;
+                off.push(levels.elements as u32 + element);
+            }
+        }
+        train.push_step(on.drain(..).chain(off.drain(..)));
+    }
+    Ok(train)
 }
 
 fn poisson(levels: &Levels, steps: u32, stream: &mut RandomStream) -> SpikeTrain {
@@ -218,21 +356,16 @@ fn latency(levels: &Levels, steps: u32) -> Result<SpikeTrain, crate::SpikeFault>
     SpikeTrain::from_events(levels.elements as u32, steps, &events)
 }
 
-fn current(samples: &Samples, sample: usize) -> Result<Vec<f64>, String> {
+fn current(samples: &Samples, sample: usize, range: Option<(f64, f64)>) -> Result<Vec<f64>, String> {
     let elements = samples.elements();
-    let range = sample * elements..(sample + 1) * elements;
-    match &samples.values {
-        SampleValues::U8 { values, full_scale } => {
-            Ok(values[range].iter().map(|&level| f64::from(level) / f64::from(*full_scale)).collect())
-        }
-        SampleValues::U16 { values, full_scale } => {
-            Ok(values[range].iter().map(|&level| f64::from(level) / f64::from(*full_scale)).collect())
-        }
-        SampleValues::F32(values) => match values[range.clone()].iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(format!("element {at} of sample {sample} is not a number")),
-            None => Ok(values[range].iter().map(|&value| value.into()).collect()),
-        },
-        SampleValues::Spikes(_) => unreachable!("bug in snncc: spikes are no current"),
+    let mapped = |at: usize| {
+        let value = value(samples, sample * elements + at);
+        range.map_or(value, |(low, high)| (value - low) / (high - low))
+    };
+    let values: Vec<f64> = (0..elements).map(mapped).collect();
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(format!("element {at} of sample {sample} is not a number")),
+        None => Ok(values),
     }
 }
 
@@ -271,7 +404,7 @@ mod tests {
     fn floats_of_byte_levels_code_like_the_bytes() {
         let all: Vec<u8> = (0..=255).collect();
         let scaled: Vec<f32> = all.iter().map(|&level| f32::from(level) / 255.0).collect();
-        for coding in [Coding::Rate, Coding::Latency] {
+        for coding in [Coding::Rate, Coding::RateRounded, Coding::Latency] {
             assert_eq!(train(&bytes(&all), coding, 300), train(&floats(&scaled), coding, 300));
         }
         assert_eq!(train(&floats(&[0.1]), Coding::Rate, 10).at(10), [0]);
@@ -334,5 +467,75 @@ mod tests {
         assert!(encode(&floats(&[1.5]), 0, Coding::Rate, "i", 3, 0).unwrap_err().to_string().contains("1.5"));
         assert!(encode(&floats(&[f32::NAN]), 0, Coding::ConstantCurrent, "i", 3, 0).is_err());
         assert_eq!(Coding::find("poisson"), Some(Coding::Poisson));
+    }
+
+    /// By hand, with halves: 100 starts at 127.5 and reaches 327.5 at step 2 (rest 72.5), 272.5 at step 4 (rest 17.5), 317.5
+    /// at step 7.
+    #[test]
+    fn rounded_rates_are_the_nearest() {
+        let spikes = train(&bytes(&[100]), Coding::RateRounded, 8);
+        assert_eq!((1..=8).filter(|t| spikes.at(*t) == [0]).collect::<Vec<_>>(), [2, 4, 7]);
+        let all: Vec<u8> = (0..=255).collect();
+        for steps in [1, 2, 7, 64, 255] {
+            let counts = train(&bytes(&all), Coding::RateRounded, steps).counts();
+            let nearest = |level: u32| (2 * steps * level + 255) / (2 * 255);
+            assert!((0..256).all(|level| counts[level as usize] == nearest(level)), "{steps}: {counts:?}");
+        }
+        // Rounded down, 256 levels lose almost half a spike on average; rounded to the nearest, nothing.
+        let sum = |coding| train(&bytes(&all), coding, 10).counts().iter().sum::<u32>();
+        assert_eq!((sum(Coding::RateRounded), sum(Coding::Rate)), (1280, 1155));
+    }
+
+    fn coded(samples: &Samples, input: &InputCoding, steps: u32) -> Encoded {
+        encode_with(samples, 0, input, "input", steps, 1).unwrap()
+    }
+
+    #[test]
+    fn ranges_map_clip_and_count() {
+        let samples = floats(&[-2.0, -1.0, 0.0, 2.0, 3.0, 9.0]);
+        let input = InputCoding { range: Some((-1.0, 3.0)), ..Coding::RateRounded.into() };
+        let Encoded::Spikes(port) = coded(&samples, &input, 4) else { panic!() };
+        assert_eq!(port.spikes.counts(), [0, 0, 1, 3, 4, 4]);
+        assert_eq!(clipped_values(&samples, (-1.0, 3.0), 1), 2);
+        assert_eq!((clipped_values(&samples, (-2.0, 9.0), 1), clipped_values(&samples, (0.0, 1.0), 0)), (0, 0));
+        let current = InputCoding { coding: Coding::ConstantCurrent, ..input };
+        assert_eq!(coded(&samples, &current, 4), Encoded::Current(vec![-0.25, 0.0, 0.25, 0.75, 1.0, 2.5]));
+        // Integers are fractions of their full scale, exact under the range from 0 to 1.
+        let samples = bytes(&[0, 51, 255]);
+        let unit = InputCoding { range: Some((0.0, 1.0)), ..input };
+        assert_eq!(coded(&samples, &unit, 50), coded(&samples, &Coding::RateRounded.into(), 50));
+        let lower = InputCoding { range: Some((0.0, 0.4)), ..input };
+        let Encoded::Spikes(port) = coded(&samples, &lower, 10) else { panic!() };
+        assert_eq!(port.spikes.counts(), [0, 5, 10]);
+        assert_eq!(clipped_values(&samples, (0.0, 0.4), 1), 1);
+        for range in [(1.0, 1.0), (1.0, 0.0), (0.0, f64::NAN), (f64::NEG_INFINITY, 0.0), (f64::MIN, f64::MAX)] {
+            let wrong = InputCoding { range: Some(range), ..input };
+            assert!(
+                encode_with(&samples, 0, &wrong, "i", 1, 0).unwrap_err().to_string().contains("range"),
+                "{range:?}"
+            );
+        }
+        assert!(encode_with(&floats(&[f32::INFINITY]), 0, &unit, "i", 1, 0).is_err());
+    }
+
+    /// Two elements, δ = 0.2: the first climbs to 0.7 and falls back to 0.1 (ref 0, 0.2, 0.4, 0.6, 0.4), the second stays.
+    #[test]
+    fn delta_spikes_where_a_series_changes() {
+        let rows = [[0.0, 0.5], [0.3, 0.5], [0.5, 0.6], [0.7, 0.4], [0.7, 0.5], [0.1, 0.5]];
+        let values = SampleValues::F32(rows.concat());
+        let samples = Samples::new(1, vec![2], Some(6), values).unwrap();
+        let input = InputCoding { delta: 0.2, ..Coding::Delta.into() };
+        let Encoded::Spikes(port) = coded(&samples, &input, 9) else { panic!() };
+        assert_eq!((port.spikes.neurons, port.spikes.steps()), (4, 9));
+        assert_eq!(Coding::Delta.port_elements(2), 4);
+        // After its end the series stays at 0.1: ref goes on to 0.2, from where 0.1 is within δ.
+        let events: Vec<_> = port.spikes.events().collect();
+        assert_eq!(events, [(2, 0, 1), (3, 0, 1), (4, 0, 1), (6, 2, 1), (7, 2, 1)]);
+        let fault =
+            |input: &InputCoding, samples: &Samples| encode_with(samples, 0, input, "i", 1, 0).unwrap_err().to_string();
+        assert!(fault(&input, &floats(&[0.5])).contains("needs data with steps"));
+        for delta in [0.0, -1.0, 2.0, f64::NAN] {
+            assert!(fault(&InputCoding { delta, ..input }, &samples).contains("change"), "{delta}");
+        }
     }
 }

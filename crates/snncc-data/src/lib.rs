@@ -7,7 +7,7 @@ mod random;
 mod samples;
 mod stimulus;
 
-pub use coding::{Coding, Encoded, encode};
+pub use coding::{Coding, DEFAULT_DELTA, Encoded, InputCoding, clipped_values, encode, encode_with};
 pub use random::{Purpose, RandomStream};
 pub use samples::{SampleValues, Samples};
 pub use stimulus::{HostBias, PortStimulus, SpikeFault, SpikeTrain, Stimulus};
