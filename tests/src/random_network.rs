@@ -66,6 +66,7 @@ pub fn reversed(network: &Network) -> Network {
             .map(|edge| Edge { source: moved(edge.source), target: moved(edge.target) })
             .collect(),
         mapping: network.mapping.clone(),
+        run: network.run.clone(),
     }
 }
 

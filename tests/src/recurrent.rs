@@ -3,7 +3,7 @@
 use snncc_data::{PortStimulus, SpikeTrain, Stimulus};
 use snncc_formats::tensor_files::read_npz;
 use snncc_ids::IdVec;
-use snncc_ir::network::{Compartments, Edge, MappingRequest, Matrix, SynapseDelay, Synapses};
+use snncc_ir::network::{Compartments, Edge, Matrix, SynapseDelay, Synapses};
 use snncc_ir::{Network, NetworkNode, Node, Param, ResetModel, SignMode};
 
 /// Spikes of all neurons in 1,000 steps, as brian2-loihi, nengo-loihi and Lava report them: (neurons, spikes).
@@ -82,7 +82,7 @@ pub fn load(bytes: &[u8]) -> Recurrent {
         spikes.push_step(row.iter().enumerate().filter(|(_, spike)| **spike != 0).map(|(neuron, _)| neuron as u32));
     }
     Recurrent {
-        network: Network { dt_s: None, nodes, edges: edges.to_vec(), mapping: MappingRequest::default() },
+        network: Network { nodes, edges: edges.to_vec(), ..Network::default() },
         stimulus: Stimulus { ports: vec![PortStimulus { port: "in".into(), spikes }], host_biases: Vec::new() },
         neurons: neurons as u32,
         steps: steps as u32,

@@ -302,7 +302,7 @@ impl<'a> Lowering<'a> {
             at = self.network.edges[edge].source;
             match &self.network.nodes[at].node {
                 Node::Neuron(_) | Node::Threshold(_) | Node::Compartments(_) => return Ok(at),
-                Node::Flatten { .. } | Node::Output { .. } => {}
+                Node::Flatten { .. } | Node::Reshape { .. } | Node::Output { .. } => {}
                 _ => {
                     let message =
                         format!("values reach output `{name}` from `{}` without passing neurons", self.name(at));

@@ -10,6 +10,7 @@ mod context;
 mod neurons;
 mod nodes;
 mod reader;
+mod run;
 mod span_index;
 mod tensors;
 #[cfg(test)]

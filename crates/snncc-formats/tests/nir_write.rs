@@ -71,6 +71,25 @@ fn sparse_weights_steps_and_the_time_step() {
 }
 
 #[test]
+fn a_reshape_is_written_where_it_joins_dimensions() {
+    let reshaped = |shape: &[usize]| {
+        chain(vec![
+            ("in", Node::Input { shape: vec![2, 3, 4] }),
+            ("r", Node::Reshape { shape: shape.to_vec() }),
+            ("out", Node::Output { shape: shape.to_vec() }),
+        ])
+    };
+    let read = read_nir(&write_nir(&reshaped(&[2, 12])).unwrap()).unwrap();
+    let at = read.network.find("r").unwrap();
+    assert_eq!(read.network.nodes[at].node, Node::Flatten { start_dim: 1, end_dim: 2 });
+    assert_eq!(read.warnings, []);
+    let problems = write_nir(&reshaped(&[4, 6])).unwrap_err();
+    assert_eq!((problems.0.len(), problems.0[0].code), (1, code::NIR_STRUCTURE), "{problems}");
+    assert!(problems.to_string().contains("it has no reshape"), "{problems}");
+    assert!(write_nir(&reshaped(&[5, 5])).unwrap_err().to_string().contains("(25 elements)"));
+}
+
+#[test]
 fn what_nir_cannot_say_is_refused() {
     let neuron = Neuron {
         reset: Reset::BySubtraction,

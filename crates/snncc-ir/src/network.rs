@@ -25,6 +25,8 @@ pub struct Network {
     pub edges: Vec<Edge>,
     /// What the file asks of the mapping.
     pub mapping: MappingRequest,
+    /// How data is fed, where the user does not say.
+    pub run: RunDefaults,
 }
 
 /// A node with its name.
@@ -56,6 +58,18 @@ pub struct MappingRequest {
     pub exclusive: Vec<String>,
     /// Least number of cores for a population: (name, cores).
     pub split: Vec<(String, u32)>,
+}
+
+/// How levels are fed to the network, where the user does not say. A conversion writes what it calibrated for; data that
+/// is spikes already stays what it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunDefaults {
+    /// Name of the coding (`snncc_data::Coding::name`).
+    pub coding: Option<String>,
+    /// Steps of a sample, at least 1.
+    pub steps: Option<u32>,
+    /// For input ports by name: the finite values (low, high), `low < high`, that are fed as 0 and 1.
+    pub ranges: Vec<(String, (f64, f64))>,
 }
 
 /// Neurons `first .. first + count` (row-major) of a population, pinned to a core.
@@ -99,6 +113,11 @@ pub enum Node {
         start_dim: i64,
         /// Last dimension joined.
         end_dim: i64,
+    },
+    /// The same elements, in row-major order, under another shape. NIR knows only [`Node::Flatten`].
+    Reshape {
+        /// The new shape, without batch and time.
+        shape: Vec<usize>,
     },
     /// Spikes in every step in which the input exceeds the threshold; has no state.
     Threshold(Threshold),

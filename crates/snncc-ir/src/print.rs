@@ -40,6 +40,7 @@ fn node_text(node: &Node) -> String {
             pool.kind, pool.kernel, pool.stride, pool.padding
         ),
         Node::Flatten { start_dim, end_dim } => format!("Flatten {start_dim}..={end_dim}"),
+        Node::Reshape { shape } => format!("Reshape {shape:?}"),
         Node::Threshold(threshold) => format!("Threshold {}", param(&threshold.threshold)),
         Node::Delay { delay, .. } => format!("Delay {delay:?}"),
         Node::Neuron(neuron) => {

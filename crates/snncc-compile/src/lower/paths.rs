@@ -207,12 +207,13 @@ impl Chain<'_> {
             Err(Box::new(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).at(self.lowering.network.item(id))))
         };
         let node = &self.lowering.network.nodes[id].node;
-        let reshapes = matches!(node, Node::Flatten { .. } | Node::Output { .. } | Node::Delay { .. });
+        let reshapes =
+            matches!(node, Node::Flatten { .. } | Node::Reshape { .. } | Node::Output { .. } | Node::Delay { .. });
         if self.integer.is_some() && !reshapes {
             return refuse("weights in a chip's integers must lead straight to the compartments".into());
         }
         match node {
-            Node::Flatten { .. } | Node::Output { .. } => Ok(()),
+            Node::Flatten { .. } | Node::Reshape { .. } | Node::Output { .. } => Ok(()),
             Node::Delay { delay, .. } => {
                 let steps = checks::delay_steps(delay, self.lowering.dt_s).expect("bug in snncc: delays were checked");
                 self.pass_delay(&steps).or_else(refuse)

@@ -7,7 +7,7 @@
 use super::hdf5::{Dataset, Group, Values};
 use super::node::{node_type, read_node, structure};
 use snncc_ids::{Diagnostic, Diagnostics, Id, NodeId, code, did_you_mean};
-use snncc_ir::network::{Edge, MappingRequest, Network, NetworkNode, Node};
+use snncc_ir::network::{Edge, Network, NetworkNode, Node};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ pub(super) fn read_graph(root: &Group, problems: &mut Diagnostics) -> Option<(Ne
     let edges = dissolve(&gathered, problems)?;
     let Gathered { nodes, stored, .. } = gathered;
     report_equal_names(&nodes, &stored, problems);
-    let network = Network { dt_s: None, nodes: nodes.into(), edges, mapping: MappingRequest::default() };
+    let network = Network { nodes: nodes.into(), edges, ..Network::default() };
     Some((network, stored))
 }
 

@@ -132,6 +132,7 @@ fn compare(node: &mut Node, name: &str, input: &[usize], source: &str, stored: &
             }
             convolution.input_shape = input.get(1..).map(<[usize]>::to_vec);
         }
+        Node::Reshape { shape } if elements(shape) != elements(input) => refuse(problems, shape),
         Node::Flatten { .. } => {
             if let Some(expected) = &stored.input
                 && expected != input
@@ -165,6 +166,7 @@ pub(super) fn own_input_shape(node: &Node) -> Option<Vec<usize>> {
 fn own_output_shape(node: &Node) -> Option<Vec<usize>> {
     match node {
         Node::Input { shape } => Some(shape.clone()),
+        Node::Reshape { shape } => Some(shape.clone()),
         Node::Affine(affine) => affine.weight.dimensions().map(|(outputs, _)| vec![outputs]),
         Node::Scale { .. } | Node::Neuron(_) | Node::Threshold(_) | Node::Delay { .. } => own_input_shape(node),
         _ => None,
@@ -241,6 +243,17 @@ fn flattened(start: i64, end: i64, input: &[usize]) -> Result<Vec<usize>, String
     Ok(shape)
 }
 
+/// The dimensions `first ..= last` whose joining makes `output` of `input`; `None` where none does.
+pub(super) fn joined_dimensions(input: &[usize], output: &[usize]) -> Option<(i64, i64)> {
+    let first = input.iter().zip(output).take_while(|(a, b)| a == b).count().min(output.len().checked_sub(1)?);
+    // Where the shapes go on alike behind the joined dimensions, the join may start at any of the first that agree.
+    (0..=first).rev().find_map(|first| {
+        let last = (input.len() + first).checked_sub(output.len())?;
+        let (first, last) = (first as i64, last as i64);
+        (flattened(first, last, input).as_deref() == Ok(output)).then_some((first, last))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,5 +301,12 @@ mod tests {
         assert_eq!(flattened(-2, -1, &[8, 4, 4]), Ok(vec![8, 16]));
         assert!(flattened(1, -1, &[8]).is_err());
         assert!(flattened(2, 1, &[8, 4, 4]).is_err());
+        assert_eq!(joined_dimensions(&[8, 4, 4], &[128]), Some((0, 2)));
+        assert_eq!(joined_dimensions(&[8, 4, 4, 3], &[8, 16, 3]), Some((1, 2)));
+        assert_eq!(joined_dimensions(&[1, 6, 5], &[6, 5]), Some((0, 1)));
+        assert_eq!(joined_dimensions(&[6, 5], &[6, 5]), Some((1, 1)));
+        assert_eq!(joined_dimensions(&[6, 6], &[4, 9]), None);
+        assert_eq!(joined_dimensions(&[128], &[8, 16]), None);
+        assert_eq!(joined_dimensions(&[4, 4], &[]), None);
     }
 }

@@ -5,11 +5,11 @@
 //! time step goes to `/snncc/dt_s`, which other readers pass over.
 //!
 //! **Invariant:** what is written means the same network; what NIR cannot say is refused, node by node. (Wishes for the
-//! mapping are no part of the network's meaning and are left out.)
+//! mapping and defaults of a run are no part of the network's meaning and are left out.)
 
 use super::graph::Stored;
 use super::node::{neuron_field, neuron_parameters, structure};
-use super::shapes::settle;
+use super::shapes::{joined_dimensions, settle};
 use crate::tensor_files::element_count;
 use hdf5_pure::{FileBuilder, GroupBuilder, LibVer};
 use snncc_ids::{Diagnostics, Id};
@@ -28,7 +28,7 @@ const MAX_DENSE_VALUES: usize = 1 << 28;
 ///
 /// # Errors
 /// `SNN0106` for each thing that NIR cannot say: other resets than to a value, `>=`, refractory periods, initial state, lower
-/// bounds, synaptic delays, steps of delay without a time step, a chip's own integers, edges that stand twice, names with
+/// bounds, synaptic delays, reshapes that do not join dimensions, steps of delay without a time step, a chip's own integers, edges that stand twice, names with
 /// `/`; shapes that do not follow from the network or contradict each other.
 pub fn write_nir(network: &Network) -> Result<Vec<u8>, Diagnostics> {
     let mut problems = Diagnostics::new();
@@ -174,13 +174,16 @@ impl NodeWriter<'_> {
                 self.group.integers("stride", &pool.stride, false);
                 self.group.integers("padding", &pool.padding, false);
             }
-            Node::Flatten { start_dim, end_dim } => {
-                self.group.text("type", "Flatten");
-                self.group.integer("start_dim", *start_dim);
-                self.group.integer("end_dim", *end_dim);
-                if let Some(input) = self.input {
-                    self.group.integers("input_type", input, false);
-                }
+            Node::Flatten { start_dim, end_dim } => self.flatten(*start_dim, *end_dim),
+            Node::Reshape { shape } => {
+                let joined = self.input.and_then(|input| joined_dimensions(input, shape));
+                let (start_dim, end_dim) = joined.ok_or_else(|| {
+                    let from = self.input.map_or(String::new(), |input| format!(" {input:?}"));
+                    vec![format!(
+                        "reshapes{from} to {shape:?}: it has no reshape, only Flatten, which joins dimensions side by side"
+                    )]
+                })?;
+                self.flatten(start_dim, end_dim);
             }
             Node::Threshold(threshold) => {
                 if threshold.comparison != Comparison::Greater {
@@ -203,6 +206,15 @@ impl NodeWriter<'_> {
             Node::Synapses(_) => return Err(one("has integer weights of a chip")),
         }
         Ok(())
+    }
+
+    fn flatten(&mut self, start_dim: i64, end_dim: i64) {
+        self.group.text("type", "Flatten");
+        self.group.integer("start_dim", start_dim);
+        self.group.integer("end_dim", end_dim);
+        if let Some(input) = self.input {
+            self.group.integers("input_type", input, false);
+        }
     }
 
     fn convolution(&mut self, convolution: &Convolution) -> Result<(), Vec<String>> {

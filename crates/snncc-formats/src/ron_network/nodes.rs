@@ -9,7 +9,7 @@ use snncc_ir::network::{Affine, Convolution, DelayTime, Matrix, Padding, Pool, P
 use snncc_ir::{Node, SignMode};
 
 /// Every kind of node, as its name is written.
-pub(super) const NODE_KINDS: [&str; 20] = [
+pub(super) const NODE_KINDS: [&str; 21] = [
     "Input",
     "Output",
     "Linear",
@@ -20,6 +20,7 @@ pub(super) const NODE_KINDS: [&str; 20] = [
     "SumPool2d",
     "AvgPool2d",
     "Flatten",
+    "Reshape",
     "Threshold",
     "Delay",
     "I",
@@ -90,6 +91,10 @@ pub(super) fn node(cx: &mut Context, value: &Value, item: &str, defaults: Defaul
                 cx.error(code::BAD_PARAMETER, &fields.path("start_dim"), fields.span("start_dim"), message);
             }
             Some(Node::Flatten { start_dim, end_dim })
+        }
+        "Reshape" => {
+            let fields = fields(&["shape"])?;
+            Some(Node::Reshape { shape: cx.required(&fields, "shape", Context::shape)? })
         }
         "Threshold" => {
             let fields = fields(&["threshold", "shape", "comparison"])?;

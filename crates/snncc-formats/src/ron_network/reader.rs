@@ -3,6 +3,7 @@
 use super::context::{Context, sequence};
 use super::neurons::RESETS;
 use super::nodes::{self, Defaults};
+use super::run;
 use super::value::{self, Kind, Value};
 use super::{Parsed, SCHEMA};
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, NodeId, Span, code, did_you_mean};
@@ -11,9 +12,9 @@ use snncc_ir::{Network, NetworkNode, Node};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Nodes by name, and what they are.
-struct Names<'n> {
+pub(super) struct Names<'n> {
     ids: BTreeMap<&'n str, NodeId>,
-    nodes: &'n IdVec<NodeId, NetworkNode>,
+    pub(super) nodes: &'n IdVec<NodeId, NetworkNode>,
 }
 
 /// Reads a network from RON text. `files` gives the bytes of a file that the text names, or says why it cannot; the caller
@@ -46,7 +47,7 @@ fn network(cx: &mut Context, root: &Value) -> Option<Network> {
         cx.wrong_type("", root, "a network `(schema: …, nodes: …, edges: …)`");
         return None;
     }
-    let known = ["schema", "dt", "reset", "nodes", "edges", "mapping"];
+    let known = ["schema", "dt", "reset", "nodes", "edges", "mapping", "run"];
     let fields = cx.fields(root, "", "a network", &known)?;
     let schema = cx.required(&fields, "schema", Context::scalar::<u32>);
     if schema.is_some_and(|schema| schema != SCHEMA) {
@@ -75,7 +76,8 @@ fn network(cx: &mut Context, root: &Value) -> Option<Network> {
     }
     let edges = cx.required(&fields, "edges", |cx, value, _| edges_of(cx, value, &names));
     let mapping = cx.optional(&fields, "mapping", |cx, value, _| mapping_of(cx, value, &names));
-    Some(Network { dt_s, edges: edges?, mapping: mapping.unwrap_or_default(), nodes })
+    let run = cx.optional(&fields, "run", |cx, value, _| run::run_of(cx, value, &names));
+    Some(Network { dt_s, edges: edges?, mapping: mapping.unwrap_or_default(), run: run.unwrap_or_default(), nodes })
 }
 
 fn nodes_of(cx: &mut Context, value: &Value, item: &str, defaults: Defaults) -> Option<IdVec<NodeId, NetworkNode>> {
@@ -114,7 +116,7 @@ fn nodes_of(cx: &mut Context, value: &Value, item: &str, defaults: Defaults) -> 
 
 impl Names<'_> {
     /// The node that `value` names.
-    fn resolve(&self, cx: &mut Context, value: &Value, item: &str) -> Option<NodeId> {
+    pub(super) fn resolve(&self, cx: &mut Context, value: &Value, item: &str) -> Option<NodeId> {
         let name = cx.string(value, item)?;
         if let Some(id) = self.ids.get(name) {
             return Some(*id);

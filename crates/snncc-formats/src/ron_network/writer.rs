@@ -6,7 +6,7 @@ use super::neurons::{model_name, tau_mem_name};
 use crate::tensor_files::{AnyTensor, write_npz};
 use snncc_ir::network::{
     Comparison, Compartments, Convolution, DelayTime, MappingRequest, Matrix, Neuron, Padding, Pool, PoolKind, Reset,
-    SynapseDelay,
+    RunDefaults, SynapseDelay,
 };
 use snncc_ir::{Network, Node, NoiseParams, NoiseTarget, Param, ResetModel, Tensor};
 use std::fmt::{Debug, Write};
@@ -51,6 +51,9 @@ pub fn write_network(network: &Network, tensor_file: &str, inline_limit: usize) 
     text += "    ],\n";
     if network.mapping != MappingRequest::default() {
         put(&mut text, format_args!("    mapping: {},\n", group(&mapping(&network.mapping), 4)));
+    }
+    if network.run != RunDefaults::default() {
+        put(&mut text, format_args!("    run: {},\n", group(&run(&network.run), 4)));
     }
     text += ")\n";
     let files = match &writer.arrays[..] {
@@ -240,6 +243,10 @@ impl Writer<'_> {
                 optional(&mut fields, "start_dim", start_dim, &0);
                 optional(&mut fields, "end_dim", end_dim, &-1);
                 "Flatten"
+            }
+            Node::Reshape { shape } => {
+                fields.push(("shape", format!("{shape:?}")));
+                "Reshape"
             }
             Node::Threshold(threshold) => {
                 shape(&mut fields, threshold.shape.as_deref());
@@ -431,6 +438,18 @@ fn mapping(mapping: &MappingRequest) -> FieldTexts {
         let parts: Vec<String> =
             mapping.split.iter().map(|(name, cores)| format!("{}: {cores}", quoted(name))).collect();
         fields.push(("split", format!("{{{}}}", parts.join(", "))));
+    }
+    fields
+}
+
+fn run(run: &RunDefaults) -> FieldTexts {
+    let mut fields = Vec::new();
+    fields.extend(run.coding.as_ref().map(|coding| ("coding", quoted(coding))));
+    fields.extend(run.steps.map(|steps| ("steps", steps.to_string())));
+    if !run.ranges.is_empty() {
+        let parts: Vec<String> =
+            run.ranges.iter().map(|(port, range)| format!("{}: {range:?}", quoted(port))).collect();
+        fields.push(("ranges", format!("{{{}}}", parts.join(", "))));
     }
     fields
 }

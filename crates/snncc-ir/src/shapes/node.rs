@@ -67,6 +67,8 @@ pub(super) fn implied_input(node: &Node) -> Option<Vec<usize>> {
         Node::Affine(affine) => affine.weight.dimensions().map(|(_, inputs)| vec![inputs]),
         Node::Synapses(synapses) => synapses.weight.dimensions().map(|(_, inputs)| vec![inputs]),
         Node::Scale { scale } if scale.len() > 1 => Some(scale.shape.clone()),
+        // Only the number of elements: every shape of as many is finer, and is taken where it comes.
+        Node::Reshape { shape } => checked_len(shape).ok().map(|len| vec![len]),
         Node::Neuron(neuron) => {
             neuron_params(neuron).iter().find_map(|(_, param)| per_neuron_len(param)).map(|len| vec![len])
         }
@@ -106,6 +108,14 @@ pub(super) fn output_shape(node: &Node, input: &[usize]) -> Result<Vec<usize>, P
             Ok(geometry.output.map(|d| d as usize).to_vec())
         }
         Node::Flatten { start_dim, end_dim } => flattened(*start_dim, *end_dim, input),
+        Node::Reshape { shape } => {
+            let (wanted, found) = (checked_len(shape)?, checked_len(input)?);
+            if wanted == found {
+                return Ok(shape.clone());
+            }
+            let message = format!("shape {shape:?} has {wanted} elements, its input {input:?} has {found}");
+            Err(Problem::shape("shape", message))
+        }
         _ => Ok(input.to_vec()),
     }
 }
@@ -248,6 +258,9 @@ pub(super) fn check_structure(node: &Node) -> Result<(), Problem> {
             check_bias(affine.bias.as_ref(), outputs)
         }
         Node::Synapses(synapses) => check_matrix(&synapses.weight, &synapses.delay).map(|_| ()),
+        Node::Reshape { shape } => {
+            checked_len(shape).map(|_| ()).map_err(|problem| Problem { field: "shape", ..problem })
+        }
         Node::Convolution(convolution) => check_convolution(convolution),
         Node::Pool(pool) => {
             check_window("kernel", &pool.kernel, 1)?;

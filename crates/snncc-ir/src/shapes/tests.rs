@@ -152,6 +152,29 @@ fn flatten_of_a_vector_with_the_usual_defaults_changes_nothing() {
 }
 
 #[test]
+fn reshape_keeps_the_number_of_elements_whatever_their_shape() {
+    let reshape = |shape: &[usize]| Node::Reshape { shape: shape.to_vec() };
+    let pool = || Node::Pool(Pool { kind: PoolKind::Sum, kernel: [2, 2], stride: [2, 2], padding: [0, 0] });
+    let net = network(
+        vec![("i", input(&[3, 8])), ("w", affine(32, 24)), ("r", reshape(&[2, 4, 4])), ("p", pool()), ("n", neurons())],
+        &[("i", "w"), ("w", "r"), ("r", "p"), ("p", "n")],
+    );
+    assert_eq!(output_of(&net, "n"), [2, 2, 2]);
+    // No order of the input's dimensions is wrong.
+    let net = network(vec![("i", input(&[4, 3])), ("r", reshape(&[3, 4]))], &[("i", "r")]);
+    assert_eq!(output_of(&net, "r"), [3, 4]);
+    // In a loop without an input, a reshape knows its shape by itself.
+    let net = network(vec![("n", neurons()), ("r", reshape(&[2, 3]))], &[("n", "r"), ("r", "n")]);
+    assert_eq!(output_of(&net, "n"), [2, 3]);
+    for wrong in [&[5, 2][..], &[3, 0], &[usize::MAX, 2]] {
+        let net = network(vec![("i", input(&[12])), ("r", reshape(wrong))], &[("i", "r")]);
+        let problems = infer(&net).unwrap_err();
+        assert_eq!((problems.0.len(), problems.0[0].code), (1, code::SHAPE_MISMATCH), "{problems}");
+        assert_eq!(problems.0[0].item.as_deref(), Some("nodes/r/shape"));
+    }
+}
+
+#[test]
 fn a_network_of_neurons_alone_takes_its_shape_from_parameters_or_matrices() {
     let net = network(vec![("w", affine(3, 3)), ("n", neurons())], &[("n", "w"), ("w", "n")]);
     assert_eq!(output_of(&net, "n"), [3]);

@@ -23,7 +23,7 @@ pub(super) struct StepNode {
 #[derive(Debug)]
 pub(super) enum Op {
     Input,
-    /// Flatten and Output.
+    /// Flatten, Reshape and Output.
     Identity,
     Scale(Scale),
     Linear(Linear),
@@ -85,7 +85,7 @@ fn operation(node: &Node, id: NodeId, shapes: &Shapes, dt: Option<f64>, options:
     let geometry = |result: Result<_, String>| result.expect("bug in snncc: the shapes were inferred");
     match node {
         Node::Input { .. } => Op::Input,
-        Node::Output { .. } | Node::Flatten { .. } => Op::Identity,
+        Node::Output { .. } | Node::Flatten { .. } | Node::Reshape { .. } => Op::Identity,
         Node::Affine(affine) => Op::Linear(Linear::affine(affine, len, shapes.input_len(id))),
         Node::Scale { scale } => Op::Scale(Scale(scale.data.clone())),
         Node::Convolution(convolution) => {

@@ -177,6 +177,7 @@ fn other_node() -> impl Strategy<Value = Node> {
     prop_oneof![
         shape().prop_map(|shape| Node::Input { shape }),
         shape().prop_map(|shape| Node::Output { shape }),
+        shape().prop_map(|shape| Node::Reshape { shape }),
         (matrix(number()), any::<bool>()).prop_flat_map(|((weight, delay), has_bias)| {
             tensor(vec![weight.dimensions().unwrap().0]).prop_map(move |bias| {
                 let (weight, delay) = (weight.clone(), delay.clone());
@@ -236,8 +237,18 @@ pub(super) fn network() -> impl Strategy<Value = Network> {
                 dt_s,
                 edges: edges.iter().map(|&(a, b)| Edge { source: NodeId(a), target: NodeId(b) }).collect(),
                 mapping: if has_mapping { mapping } else { MappingRequest::default() },
+                run: if has_mapping { run(&nodes) } else { RunDefaults::default() },
                 nodes,
             }
         })
     })
+}
+
+fn run(nodes: &IdVec<NodeId, NetworkNode>) -> RunDefaults {
+    let inputs = nodes.iter().filter(|node| matches!(node.node, Node::Input { .. }));
+    RunDefaults {
+        coding: Some("rate-rounded".to_owned()),
+        steps: Some(32),
+        ranges: inputs.map(|node| (node.name.clone(), (-0.1, 1e300))).collect(),
+    }
 }

@@ -1,0 +1,69 @@
+//! The section `run`: how data is fed where the user does not say.
+
+use super::context::{Context, sequence};
+use super::reader::Names;
+use super::value::{Kind, Value};
+use snncc_data::Coding;
+use snncc_ids::{Span, code};
+use snncc_ir::Node;
+use snncc_ir::network::RunDefaults;
+use std::collections::BTreeSet;
+
+pub(super) fn run_of(cx: &mut Context, value: &Value, names: &Names) -> Option<RunDefaults> {
+    let fields = cx.fields(value, "run", "`run`", &["coding", "steps", "ranges"])?;
+    let coding = cx.optional(&fields, "coding", coding);
+    let steps = cx.optional(&fields, "steps", |cx, value, item| {
+        let steps = cx.scalar::<u32>(value, item)?;
+        if steps == 0 {
+            cx.error(code::BAD_PARAMETER, item, value.anchor(), "a run has at least one step");
+        }
+        Some(steps)
+    });
+    let ranges = cx.optional(&fields, "ranges", |cx, value, item| ranges(cx, value, item, names));
+    Some(RunDefaults { coding: coding.map(str::to_owned), steps, ranges: ranges.unwrap_or_default() })
+}
+
+fn coding(cx: &mut Context, value: &Value, item: &str) -> Option<&'static str> {
+    let name = cx.string(value, item)?;
+    let coding = Coding::find(name);
+    if coding.is_none() {
+        cx.unknown_name(item, value.anchor(), "coding", name, &Coding::ALL.map(Coding::name));
+    }
+    coding.map(Coding::name)
+}
+
+fn ranges(cx: &mut Context, value: &Value, item: &str, names: &Names) -> Option<Vec<(String, (f64, f64))>> {
+    let Kind::Map(entries) = &value.kind else {
+        cx.wrong_type(item, value, "a map `{\"input\": (low, high)}`");
+        return None;
+    };
+    let mut ranges = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (key, value) in entries {
+        if cx.is_full() {
+            break;
+        }
+        let Some(id) = names.resolve(cx, key, item) else { continue };
+        let name = &names.nodes[id].name;
+        let path = format!("{item}/{name}");
+        cx.spans.insert(path.as_str(), Span { start: key.start as usize, end: value.end as usize });
+        if !matches!(names.nodes[id].node, Node::Input { .. }) {
+            cx.error(code::BAD_PARAMETER, &path, key.anchor(), format!("`{name}` is not an input"));
+        }
+        if !seen.insert(id) {
+            let message = format!("`ranges` has the input `{name}` twice");
+            cx.error(code::DUPLICATE_NAME, &path, key.anchor(), message);
+        }
+        let Some([low, high]) = sequence(value) else {
+            cx.wrong_type(&path, value, "(low, high)");
+            continue;
+        };
+        let (Some(low), Some(high)) = (cx.float(low, &path), cx.float(high, &path)) else { continue };
+        if !(low < high && (high - low).is_finite()) {
+            let message = format!("the range {low} to {high} does not go from a number to a larger one");
+            cx.error(code::BAD_PARAMETER, &path, value.anchor(), message);
+        }
+        ranges.push((name.clone(), (low, high)));
+    }
+    Some(ranges)
+}
