@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** bytes and text in, values and diagnostics out. Nothing here opens a file, and no input panics.
 
+pub mod ann;
 pub mod data_files;
+pub mod keras;
 pub mod nir;
 pub mod ron_network;
 pub mod tensor_files;
