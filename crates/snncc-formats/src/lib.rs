@@ -6,5 +6,6 @@ pub mod ann;
 pub mod data_files;
 pub mod keras;
 pub mod nir;
+pub mod onnx;
 pub mod ron_network;
 pub mod tensor_files;
