@@ -226,7 +226,11 @@ impl Builder {
         if random.chance(30) && matches!(neuron.v_reset, Param::Uniform(_)) {
             neuron.v_min = Some(-0.75);
         }
-        if random.chance(30) {
+        // By subtraction resets what has neither filter nor lower bound, and does not rest.
+        let may_subtract = neuron.model != NeuronModel::CubaLif && neuron.v_min.is_none();
+        if may_subtract && random.chance(40) {
+            neuron.reset = Reset::BySubtraction;
+        } else if random.chance(30) {
             neuron.refractory_steps = Param::PerNeuron((0..len).map(|_| random.from(1, 3) as u32).collect());
         }
         self.constants(neuron, len)

@@ -3,13 +3,15 @@
 //! * Neurons get the canonical form of [`snncc_ir::ir`]: gains go into the weights, the reset to 0 (`neurons`).
 //! * The linear nodes on every path between two populations become one projection, kept compact where that is exact
 //!   (`paths`, `maps`, `convolutions`). Biases reach the neurons as a constant (`constants`).
+//! * Populations that reset by subtraction get a projection onto themselves, and a neuron that sends their constants
+//!   (`subtraction`).
 //! * Populations get their latency, projections their delay on the chip (`latency`).
 //!
 //! Everything is exact but for rounding: the float IR, stepped as its documentation says, fires as the float reference does,
 //! chip step `t + latency` for network step `t`.
 //!
 //! **Invariant:** the result depends on the network and the options alone; populations stand in node order, projections in
-//! the order of the edges that leave their source.
+//! the order of the edges that leave their source, and behind them what the network does not have itself.
 
 mod constants;
 mod convolutions;
@@ -17,6 +19,7 @@ mod latency;
 mod maps;
 mod neurons;
 mod paths;
+mod subtraction;
 
 use itertools::Itertools;
 use latency::{BrokenLoop, Hop};
@@ -30,6 +33,7 @@ use snncc_ir::{
     Graph, Ir, IrNeurons, Network, Node, OutputPort, Population, PopulationRole, Projection, Readout, checks, cycles,
 };
 use std::collections::BTreeMap;
+use subtraction::Appender;
 
 /// What the user may ask of `lower`.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +66,7 @@ pub struct Lowered {
 /// Lowers `network`.
 ///
 /// # Errors
-/// What [`shapes::infer`] and [`checks`] find; SNN0205 for what has no exact form (reset by subtraction, analog values
+/// What [`shapes::infer`] and [`checks`] find; SNN0205 for what has no exact form (some resets by subtraction, analog values
 /// between neurons, floats among a chip's integers); SNN0206 for loops that cannot keep their timing; SNN0207 for outputs
 /// and loops that no neurons feed. All of them, not only the first.
 pub fn lower(network: &Network, options: &LowerOptions) -> Result<Lowered, Diagnostics> {
@@ -118,21 +122,31 @@ fn attempt(network: &Network, options: &LowerOptions) -> Result<Lowered, Diagnos
     let neurons = lowering.canonical_neurons();
     let links = lowering.links(&neurons);
     let outputs = lowering.outputs();
-    let graph = lowering.graph(&links);
+    let mut graph = lowering.graph(&links);
     let Lowering { mut problems, warnings, .. } = lowering;
     problems.0.extend(warnings);
     let ((), mut warnings) = problems.into_result(())?;
 
-    let weights = links.into_iter().map(Link::into_weights).collect::<IdVec<ProjectionId, _>>();
-    let neurons = neurons
-        .into_values()
-        .map(|canonical| match canonical {
-            Canonical::Input => None,
-            Canonical::Float { params, .. } => Some(IrNeurons::Float(params)),
-            Canonical::Integer(compartments) => Some(IrNeurons::Integer(compartments)),
-        })
-        .collect::<IdVec<PopulationId, _>>();
     warnings.extend(unused(&graph, &outputs));
+    let mut appender = Appender {
+        graph: &mut graph,
+        neurons: Vec::with_capacity(neurons.len()),
+        weights: links.into_iter().map(Link::into_weights).collect(),
+    };
+    let mut subtractions = Vec::new();
+    for (at, canonical) in neurons.into_values().enumerate() {
+        appender.neurons.push(match canonical {
+            Canonical::Input => None,
+            Canonical::Float { params, subtraction, .. } => {
+                subtractions.extend(subtraction.map(|subtraction| (PopulationId(at as u32), subtraction)));
+                Some(IrNeurons::Float(params))
+            }
+            Canonical::Integer(compartments) => Some(IrNeurons::Integer(compartments)),
+        });
+    }
+    subtractions.iter().for_each(|(target, subtraction)| appender.append(*target, subtraction));
+    let neurons: IdVec<PopulationId, _> = appender.neurons.into();
+    let weights: IdVec<ProjectionId, _> = appender.weights.into();
     Ok(Lowered { ir: Ir { graph, neurons, weights, outputs, dt_s }, warnings })
 }
 

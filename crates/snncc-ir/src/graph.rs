@@ -186,7 +186,32 @@ pub struct Synapse {
     pub weight: usize,
 }
 
+impl Graph {
+    /// The projection that resets `population` by subtraction (see docs/CHIP_SEMANTICS.md): from each neuron to itself.
+    /// Such a population keeps its membrane in the current.
+    pub fn reset_projection(&self, population: PopulationId) -> Option<ProjectionId> {
+        let name = Projection::reset_name(&self.populations[population].name);
+        let resets = |projection: &Projection| {
+            (projection.source, projection.target) == (population, population) && projection.name == name
+        };
+        self.projections.iter_with_ids().find_map(|(id, projection)| resets(projection).then_some(id))
+    }
+
+    /// Whether `population` is the neuron that `lower` adds to send constants to the population of the same item: it is none
+    /// of the network's, and fires in every step.
+    pub fn sends_constants(&self, population: PopulationId) -> bool {
+        let added = &self.populations[population];
+        added.role == PopulationRole::Neurons
+            && self.populations.as_slice()[..population.0 as usize].iter().any(|known| known.item == added.item)
+    }
+}
+
 impl Projection {
+    /// Name of the projection that resets the population `name` by subtraction.
+    pub fn reset_name(name: &str) -> String {
+        format!("{name}->{name} (reset)")
+    }
+
     /// Length of the weight array.
     pub fn weight_count(&self) -> usize {
         match &self.connectivity {

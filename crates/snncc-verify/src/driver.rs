@@ -65,6 +65,10 @@ pub(crate) struct Layer {
     pub(crate) latency: u32,
     /// Index in the image.
     pub(crate) in_image: usize,
+    /// Whether it is none of the network's, but sends the constants of one: the float reference lacks it.
+    is_added: bool,
+    /// Whether spikes subtract: then the voltage after a spike, which is 0, is not the membrane.
+    subtracts: bool,
 }
 
 /// A step and neuron of a layer where two witnesses differ; ordered as we look for the first.
@@ -157,6 +161,8 @@ impl<'a> Setup<'a> {
                     len: population.len(),
                     latency: population.latency_steps,
                     in_image,
+                    is_added: graph.sends_constants(id),
+                    subtracts: graph.reset_projection(id).is_some(),
                 }),
                 None => faults.push(
                     Diagnostic::error(
@@ -255,6 +261,10 @@ impl<'a> Setup<'a> {
 
     fn compare_float(&self, plan: &Plan<'_>, float: &FloatTrace, integer: &IntegerTrace, outcome: &mut Outcome) {
         for (at, layer) in self.layers.iter().enumerate() {
+            if layer.is_added {
+                outcome.losses.push(LossSums::default());
+                continue;
+            }
             let traced = float.population(&layer.name);
             let silent = SpikeTrain::silent(layer.len as u32, 0);
             let spikes = traced.and_then(|population| population.spikes.as_ref()).unwrap_or(&silent);
@@ -267,6 +277,9 @@ impl<'a> Setup<'a> {
                 let canonical = self.canonical(layer);
                 let from = layer.latency as usize * layer.len;
                 for (at, (v, integer_v)) in states.v.iter().zip(state.v.iter().skip(from)).enumerate() {
+                    if layer.subtracts && *integer_v == 0 {
+                        continue;
+                    }
                     let (units, offset) = canonical(at % layer.len);
                     loss.membrane(v - offset, *integer_v as f64 / units);
                 }
@@ -385,7 +398,7 @@ impl<'a> Setup<'a> {
             };
             exact.mismatches += row.mismatches;
             exact.populations.push(row);
-            if self.witnesses.float.is_some() {
+            if self.witnesses.float.is_some() && !layer.is_added {
                 let mut loss = LossSums::default();
                 outcomes.iter().for_each(|outcome| loss.add(&outcome.losses[at]));
                 verification.losses.push(loss.finish(&layer.name, plan.van_rossum_tau_steps.is_some()));
@@ -438,7 +451,8 @@ impl<'a> Setup<'a> {
         };
         let integer_v = |step: u32| {
             let row = (step as usize).checked_sub(1)? * layer.len;
-            integer.state[0].v.get(row + neuron).map(|v| *v as f64 / units)
+            let v = integer.state[0].v.get(row + neuron).filter(|v| !layer.subtracts || **v != 0);
+            v.map(|v| *v as f64 / units)
         };
         let neurons = self.witnesses.quantized.neurons[layer.id].as_ref().expect("bug in snncc: layers have neurons");
         let shift = self.witnesses.model.loihi().arithmetic.threshold_shift;

@@ -149,7 +149,7 @@ fn bad_input_exits_with_3_and_names_its_code() {
     check(&one_layer(NEURONS, "Linear(weight: [[1.0, 0.5, 0.5]])"), "SNN0202");
     check(&layer("Lif(shape: [2], tau: 1e-4, r: 10, v_threshold: 1.0)"), "SNN0203");
     check(&NETWORK.replace("dt: 1e-3,", ""), "SNN0204");
-    check(&NETWORK.replace("r: 10,", "r: 10, reset: BySubtraction,"), "SNN0205");
+    check(&NETWORK.replace("r: 10,", "r: 10, reset: SnntorchSubtract,"), "SNN0205");
     check(&layer("If(shape: [2], v_threshold: 1.0, refractory_steps: 100)"), "SNN0601");
     place.run("check none.ron").exits(3).says("SNN0101");
     place.run("check net.ron --target tiny-lohi").exits(3).says("SNN0111");

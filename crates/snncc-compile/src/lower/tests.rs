@@ -4,7 +4,7 @@
 use super::*;
 use snncc_ids::Code;
 use snncc_ir::network::*;
-use snncc_ir::{Connectivity, Delays, IrWeights, NeuronParams, Param, SignMode, Tensor};
+use snncc_ir::{Connectivity, Delays, IrWeights, NeuronParams, Param, SignMode, SparsePattern, Tensor};
 
 fn network(nodes: Vec<(&str, Node)>, edges: &[(&str, &str)]) -> Network {
     let nodes = nodes.into_iter().map(|(name, node)| NetworkNode { name: name.into(), node }).collect();
@@ -302,18 +302,102 @@ fn a_loop_over_two_populations_needs_permission() {
     assert!(lowered.ir.graph.projections.iter().all(|p| p.delays == Delays::Uniform(1)));
 }
 
+/// A constant of `constant` for each neuron and a population that resets by subtraction.
+fn subtracting(model: NeuronModel, constant: &[f64], change: impl FnOnce(&mut Neuron)) -> Network {
+    let biased = Affine { bias: Some(Tensor::vector(constant.to_vec())), ..dense([constant.len(), 1], constant) };
+    let node = neuron(model, |n| {
+        n.reset = Reset::BySubtraction;
+        change(n);
+    });
+    row(vec![("i", input(&[1])), ("w", Node::Affine(biased)), ("n", node), ("o", output(&[constant.len()]))])
+}
+
 #[test]
-fn resets_by_subtraction_are_refused_with_the_way_out() {
-    let net = row(vec![
-        ("i", input(&[1])),
-        ("n", neuron(NeuronModel::If, |n| n.reset = Reset::BySubtraction)),
-        ("o", output(&[1])),
-    ]);
-    let problems = lower(&net, &LowerOptions::default()).unwrap_err();
-    assert_eq!(problems.0[0].item.as_deref(), Some("nodes/n/reset"));
-    assert!(problems.0[0].help[0].contains("--approximate-reset"));
-    let approximated = lower(&net, &LowerOptions { reset: Some(Reset::ToValue), ..LowerOptions::default() }).unwrap();
-    assert_eq!(approximated.warnings[0].code.number(), "SNN0205");
+fn a_spike_subtracts_from_the_current() {
+    let net = subtracting(NeuronModel::If, &[0.5, -0.25], |n| {
+        n.r = Param::Uniform(2.0);
+        n.v_reset = Param::Uniform(-0.5);
+        n.v_threshold = Param::PerNeuron(vec![1.5, 1.0]);
+        n.v_initial = Param::Uniform(0.25);
+    });
+    let ir = lowered(&net);
+    let n = params(&ir, "n");
+    assert_eq!((n.current_keep.get(0), n.voltage_keep.get(0)), (1.0, 0.0));
+    assert_eq!(n.threshold, Param::PerNeuron(vec![2.0, 1.5]));
+    // The membrane starts at v_initial = u + v_initial, and the current at 0.
+    assert_eq!((n.bias.get(0), n.u_initial.get(0), n.v_offset.get(0)), (0.75, 0.0, -0.5));
+    let (shell, weights) = projection(&ir, "n->n (reset)");
+    assert_eq!((&shell.connectivity, weights), (&Connectivity::OneToOne { shared: false }, &[-2.0, -1.5][..]));
+    assert_eq!(ir.graph.reset_projection(PopulationId(1)), Some(ProjectionId(1)));
+    let (shell, weights) = projection(&ir, "n.bias->n");
+    assert_eq!(
+        (&shell.connectivity, weights, &shell.delays),
+        (&Connectivity::Dense, &[1.0, -0.5][..], &Delays::Uniform(1))
+    );
+    let constants = &ir.graph.populations[PopulationId(2)];
+    assert_eq!((&constants.name[..], constants.len(), constants.latency_steps), ("n.bias", 1, 0));
+    assert_eq!(ir.graph.populations[PopulationId(1)].latency_steps, 1);
+    assert!(ir.graph.sends_constants(PopulationId(2)) && !ir.graph.sends_constants(PopulationId(1)));
+
+    let net = subtracting(NeuronModel::Lif, &[0.0, 0.0, 0.8], |n| {
+        n.v_leak = Param::Uniform(0.5);
+        n.v_reset = Param::Uniform(0.25);
+        n.v_threshold = Param::Uniform(1.25);
+    });
+    let ir = lowered(&net);
+    let n = params(&ir, "n");
+    assert_eq!((n.current_keep.get(0), n.voltage_keep.get(0), n.threshold.get(0)), (0.75, 0.0, 1.0));
+    // The current is the membrane above v_leak, so the leak is its decay.
+    assert_eq!((n.bias.get(0), n.u_initial.get(0), n.v_offset.get(0)), (0.25, -0.5, 0.25));
+    assert_eq!(projection(&ir, "n->n (reset)").1, [-0.75; 3]);
+    let (shell, weights) = projection(&ir, "n.bias->n");
+    let pattern = SparsePattern { row_starts: vec![0, 1], targets: vec![2] };
+    assert_eq!((&shell.connectivity, weights), (&Connectivity::Sparse(pattern), &[0.2][..]));
+}
+
+#[test]
+fn what_adds_nothing_up_needs_neither_reset_nor_constants() {
+    let ir = lowered(&subtracting(NeuronModel::Lif, &[0.5], |n| n.tau_mem_s = Param::Uniform(1.0)));
+    assert_eq!((ir.graph.populations.len(), ir.graph.projections.len()), (2, 1));
+    assert_eq!(params(&ir, "n").bias, Param::Uniform(0.5));
+    let ir = lowered(&subtracting(NeuronModel::If, &[0.0], |_| {}));
+    assert_eq!((ir.graph.populations.len(), ir.graph.projections.len()), (2, 2));
+}
+
+#[test]
+fn a_name_that_is_taken_is_numbered() {
+    let mut net = subtracting(NeuronModel::If, &[0.5], |_| {});
+    net.nodes.push(NetworkNode { name: "n.bias".into(), node: fire() });
+    let (input, other) = (net.find("i").unwrap(), net.find("n.bias").unwrap());
+    net.edges.push(Edge { source: input, target: other });
+    let ir = lowered(&net);
+    let names: Vec<&str> = ir.graph.populations.iter().map(|population| &population.name[..]).collect();
+    assert_eq!(names, ["i", "n", "n.bias", "n.bias#2"]);
+}
+
+#[test]
+fn resets_without_an_exact_form_are_refused_with_the_way_out() {
+    type Change = fn(&mut Neuron);
+    let cases: [(NeuronModel, Change, &str); 4] = [
+        (NeuronModel::If, |n| n.reset = Reset::SnntorchSubtract, "resets as snnTorch does"),
+        (NeuronModel::CubaLif, |_| {}, "behind a synaptic filter"),
+        (NeuronModel::If, |n| n.v_min = Some(-1.0), "has a lower bound"),
+        (NeuronModel::Lif, |n| n.refractory_steps = Param::Uniform(2), "rests after a spike"),
+    ];
+    for (model, change, reason) in cases {
+        let net = subtracting(model, &[0.5], change);
+        let problems = lower(&net, &LowerOptions::default()).unwrap_err();
+        assert_eq!(
+            (problems.0[0].code, problems.0[0].item.as_deref()),
+            (code::UNSUPPORTED_BY_CHIP, Some("nodes/n/reset"))
+        );
+        assert!(problems.0[0].message.contains(reason), "{}", problems.0[0]);
+        assert!(problems.0[0].help[0].contains("--approximate-reset"), "{reason}");
+        let options = LowerOptions { reset: Some(Reset::ToValue), ..LowerOptions::default() };
+        let approximated = lower(&net, &options).unwrap();
+        assert_eq!(approximated.warnings[0].code.number(), "SNN0205");
+        assert_eq!(approximated.ir.graph.projections.len(), 1);
+    }
 }
 
 #[test]

@@ -4,7 +4,11 @@
 //! to do so), and what is *likely* (mean and deviation of independent spikes at the measured rates, with a safety factor).
 //! A scale that holds the worst case is taken wherever it leaves the weights their full precision.
 //!
-//! **Invariant:** a cap that is not marked `statistical` lets no register overflow, whatever spikes arrive.
+//! A population that resets by subtraction keeps its membrane in the current, which wraps at both ends where a voltage would be
+//! clipped, and adds up without bound where it does not decay. Its worst case is that of [`ACCUMULATED_STEPS`] steps.
+//!
+//! **Invariant:** a cap that is not marked `statistical` lets no register overflow, whatever spikes arrive (of a population that
+//! resets by subtraction: in that many steps).
 
 use super::fields::Registers;
 use super::rows::Rows;
@@ -19,6 +23,10 @@ const ASSUMED_STEPS: f64 = 128.0;
 const ASSUMED_RATE: f64 = 0.25;
 /// Observed voltages are stretched by this.
 const OBSERVED_HEADROOM: f64 = 1.5;
+/// Observed membranes that would wrap are stretched by this.
+const WRAPPING_HEADROOM: f64 = 4.0;
+/// Steps over which a membrane that spikes subtract from is taken to add up.
+pub(super) const ACCUMULATED_STEPS: f64 = 256.0;
 /// Space below the worst case for the rounding of weights.
 const ROUNDING_ROOM: f64 = 0.99;
 
@@ -35,12 +43,12 @@ pub(super) struct Drive {
 }
 
 impl Drive {
-    /// Adds up the rows of all projections onto `neurons` neurons.
-    pub(super) fn new(neurons: usize, projections: &[Rows<'_>]) -> Self {
+    /// Adds up the rows of all projections onto `neurons` neurons, but for the one of index `reset`, which is no input.
+    pub(super) fn new(neurons: usize, projections: &[Rows<'_>], reset: Option<usize>) -> Self {
         let zeros = || vec![0.0; neurons];
         let mut drive =
             Self { positive: zeros(), negative: zeros(), largest: zeros(), mean: zeros(), variance: zeros() };
-        for rows in projections {
+        for (_, rows) in projections.iter().enumerate().filter(|(index, _)| Some(*index) != reset) {
             for row in 0..rows.len() {
                 let (mut positive, mut negative, mut largest) = (0.0, 0.0, 0.0_f64);
                 let (mut mean, mut variance) = (0.0, 0.0);
@@ -82,6 +90,25 @@ pub(super) struct NeuronFacts {
     pub(super) v_initial: f64,
     /// Smallest and largest voltage seen, relative to the reset, if there is data.
     pub(super) observed: Option<(f64, f64)>,
+    /// What a spike takes off the current, in volts, if it does.
+    pub(super) taken: Option<f64>,
+}
+
+/// Largest magnitudes of input and current, in the worst case of [`ACCUMULATED_STEPS`] steps, of a neuron whose spikes take
+/// `taken` off its current: `positive` and `negative` are the sums of its weights of each sign (`negative` as a magnitude),
+/// `top` is the current at which it spikes.
+pub(super) fn worst_of_subtracting(
+    (positive, negative): (f64, f64),
+    taken: f64,
+    top: f64,
+    current_keep: f64,
+    u_initial: f64,
+) -> (f64, f64) {
+    let steps = (1.0 / (1.0 - current_keep).max(f64::MIN_POSITIVE)).min(ACCUMULATED_STEPS);
+    // Inhibition adds up; excitation does so as far as it exceeds what a spike in every step takes off.
+    let low = negative * steps + taken;
+    let high = top.abs() + positive + (positive - taken).max(0.0) * steps;
+    (positive.max(negative + taken), low.max(high) + u_initial.abs())
 }
 
 /// Largest scale of a neuron, in units per volt.
@@ -124,14 +151,16 @@ pub(super) fn cap(
             .min(over(voltage_max, reach.voltage))
     };
     let safe = allowed(worst) * ROUNDING_ROOM;
+    let own_precision = if drive.largest[index] > 0.0 { full_units / drive.largest[index] } else { 0.0 };
+    // The worst case of what adds up is far from what happens: each neuron may have its own precision.
+    let precision = if facts.taken.is_some() { precision.max(own_precision) } else { precision };
     let mut cap = if safe >= precision.min(hard) {
         Cap { scale: hard.min(safe), statistical: false }
     } else {
         Cap { scale: hard.min(safe.max(precision.min(allowed(likely)))), statistical: true }
     };
     // The voltage is clipped below, not wrapped: deep inhibition is worth its range only where it costs no precision.
-    if let Some((low, _)) = facts.observed {
-        let own_precision = if drive.largest[index] > 0.0 { full_units / drive.largest[index] } else { 0.0 };
+    if let (Some((low, _)), None) = (facts.observed, facts.taken) {
         let wanted = over(voltage_max, -low * OBSERVED_HEADROOM).max(precision).max(own_precision);
         cap.scale = cap.scale.min(wanted);
     }
@@ -148,6 +177,9 @@ struct Reach {
 }
 
 fn reach(drive: &Drive, index: usize, facts: NeuronFacts, worst: bool) -> Reach {
+    if let Some(taken) = facts.taken {
+        return reach_of_subtracting(drive, index, facts, taken, worst);
+    }
     let sum_u = 1.0 / (1.0 - facts.current_keep).max(f64::MIN_POSITIVE);
     let all = drive.positive[index].max(-drive.negative[index]);
     let mean = drive.mean[index].abs();
@@ -178,4 +210,33 @@ fn reach(drive: &Drive, index: usize, facts: NeuronFacts, worst: bool) -> Reach 
             + SAFETY * DEVIATIONS * deviation * sum_u * steps.sqrt()
     };
     Reach { input, current, biased, voltage }
+}
+
+fn reach_of_subtracting(drive: &Drive, index: usize, facts: NeuronFacts, taken: f64, worst: bool) -> Reach {
+    let sums = (drive.positive[index], -drive.negative[index]);
+    let top = facts.threshold - facts.bias;
+    let (most_input, most_current) = worst_of_subtracting(sums, taken, top, facts.current_keep, facts.u_initial);
+    // What was seen counts in any case: the data may have had more steps.
+    let seen = facts.observed.map_or(0.0, |(low, high)| low.abs().max(high.abs()));
+    let (input, current) = if worst {
+        (most_input, most_current)
+    } else {
+        let (mean, deviation) = (drive.mean[index], drive.variance[index].max(0.0).sqrt());
+        let input = SAFETY * (mean.abs() + DEVIATIONS * deviation) + taken;
+        let current = match facts.observed {
+            Some(_) => seen * WRAPPING_HEADROOM,
+            None => {
+                let steps = (1.0 / (1.0 - facts.current_keep).max(f64::MIN_POSITIVE)).min(ACCUMULATED_STEPS);
+                // What does not come back to the threshold: inhibition, and excitation beyond one spike in every step.
+                let drift = (-mean).max(mean - taken).max(0.0);
+                top.abs()
+                    + taken
+                    + SAFETY * (drift * steps + DEVIATIONS * deviation * steps.sqrt())
+                    + facts.u_initial.abs()
+            }
+        };
+        (input.min(most_input), current.min(most_current))
+    };
+    let current = current.max(seen);
+    Reach { input, current, biased: current + facts.bias.abs(), voltage: facts.threshold.abs() }
 }

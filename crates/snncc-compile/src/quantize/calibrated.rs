@@ -11,8 +11,12 @@
 //!   exact.
 //! * Otherwise voltages take any integer: `v ≥ T` is `v > T − 1`, which the grid holds only by chance; the nearest multiple is
 //!   taken and the difference recorded as the threshold's error.
+//!
+//! **Reset by subtraction** (`lower::neurons`). Without a leak, what a spike takes off must be the threshold itself, or the rate
+//! is wrong by as much: scales are then thresholds that the weight of the reset holds exactly ([`Search::exact_reset`]). A core
+//! that cannot keep all of a current loses about a unit of it per step, so the threshold should have [`MEMBRANE_UNITS`].
 
-use super::bounds::{Cap, Drive, NeuronFacts, cap};
+use super::bounds::{ACCUMULATED_STEPS, Cap, Drive, NeuronFacts, cap, worst_of_subtracting};
 use super::fields::{Changed, Fitter, Registers, WeightFormat};
 use super::quality::{Losses, assess, bias_units, effective};
 use super::rounding::round_row;
@@ -29,6 +33,8 @@ const ASSUMED_RATE: f64 = 0.25;
 const DECAY_LOSS: f64 = 0.5;
 /// A threshold should have at least this many mantissa steps before limits of other kinds may cost it precision.
 const THRESHOLD_STEPS: f64 = 64.0;
+/// A threshold should have at least this many units where the current is the membrane and cannot be kept as a whole.
+const MEMBRANE_UNITS: f64 = (1_u32 << 13) as f64;
 /// How often scales are lowered when the rounded weights exceed a worst-case limit that the exact ones kept.
 const RETRIES: usize = 12;
 
@@ -46,7 +52,7 @@ pub(super) fn quantize_population(job: &Job<'_>) -> Done {
     let decays = Decays::new(job);
     let mut problems = Vec::new();
     let atoms = Atoms::new(job, &rows);
-    let drive = Drive::new(job.population.len(), &rows);
+    let drive = Drive::new(job.population.len(), &rows, job.reset);
     let caps = caps(job, &atoms, &formats, &rows, &drive, &decays);
 
     let mut shrink = 1.0;
@@ -103,10 +109,14 @@ impl Decays {
         }
     }
 
+    /// Whether no current decays by a fraction.
+    fn keep_currents(&self) -> bool {
+        self.u.values().iter().all(|(_, kept)| *kept == 0.0 || *kept == 1.0)
+    }
+
     /// Whether no state decays by a fraction, so that values on a grid stay on it.
     fn keep_the_grid(&self) -> bool {
-        self.u.values().iter().all(|(_, kept)| *kept == 0.0 || *kept == 1.0)
-            && self.v.values().iter().all(|(_, kept)| *kept == 0.0 || *kept == 1.0)
+        self.keep_currents() && self.v.values().iter().all(|(_, kept)| *kept == 0.0 || *kept == 1.0)
     }
 }
 
@@ -169,7 +179,9 @@ fn caps(
         0.0
     };
     let (mut full_codes, mut full_units) = (0.0_f64, 0.0_f64);
-    for (rows, format) in rows.iter().zip(formats) {
+    // The weight of a reset is exact or rounded by itself: it asks for no scale.
+    let inputs = rows.iter().zip(formats).enumerate().filter(|(index, _)| job.reset != Some(*index));
+    for (_, (rows, format)) in inputs {
         let largest = rows.weights.iter().fold(0.0_f64, |max, weight| max.max(weight.abs()));
         if largest > 0.0 {
             let codes = format.codes.high.max(-format.codes.low) as f64;
@@ -181,6 +193,10 @@ fn caps(
     }
     // Where every weight is far above the threshold, its steps decide nothing.
     precision = if full_codes > 0.0 { full_codes.max(precision.min(full_codes * 4.0)) } else { precision };
+    let loses_current = job.reset.is_some() && !decays.keep_currents();
+    if loses_current && smallest_threshold > 0.0 && smallest_threshold.is_finite() {
+        precision = precision.max(MEMBRANE_UNITS / smallest_threshold);
+    }
     if precision == 0.0 {
         // Neither weights nor thresholds: integrators that biases alone drive.
         let largest = job.params.bias.values().iter().fold(0.0_f64, |max, bias| max.max(bias.abs()));
@@ -188,10 +204,15 @@ fn caps(
             precision = THRESHOLD_STEPS * job.registers.threshold_unit() / largest;
         }
     }
-    let observed = job.own.map(|own| {
-        let offset = job.params.v_offset.values().first().copied().unwrap_or(0.0);
-        (own.v_min - offset, own.v_max - offset)
-    });
+    let observed = |neuron: usize| {
+        let own = job.own.filter(|own| own.v_min.is_finite() && own.v_max.is_finite())?;
+        // The current of a neuron that resets by subtraction is the membrane without what the bias adds.
+        let offset = match job.reset {
+            None => job.params.v_offset.values().first().copied().unwrap_or(0.0),
+            Some(_) => job.params.v_offset.get(neuron) + job.params.bias.get(neuron),
+        };
+        Some((own.v_min - offset, own.v_max - offset))
+    };
     let per_atom = |atom: usize| {
         let neurons = atom * atoms.len..((atom + 1) * atoms.len).min(job.population.len());
         let norm = atoms.norms[atom];
@@ -204,7 +225,8 @@ fn caps(
                 threshold: job.params.threshold.get(neuron),
                 u_initial: job.params.u_initial.get(neuron),
                 v_initial: job.params.v_initial.get(neuron),
-                observed: observed.filter(|(low, high)| low.is_finite() && high.is_finite()),
+                observed: observed(neuron),
+                taken: taken(job, neuron),
             };
             let cap = cap(&job.registers, drive, neuron, facts, precision, full_units);
             if cap.scale < least.scale {
@@ -219,6 +241,12 @@ fn caps(
         Cap { scale: least.scale * norm, ..least }
     };
     (0..atoms.norms.len()).map(per_atom).collect()
+}
+
+/// What a spike of this neuron takes off its current, in volts, if it does.
+fn taken(job: &Job<'_>, neuron: usize) -> Option<f64> {
+    let weights = job.incoming[job.reset?].weights;
+    Some(weights[neuron].abs())
 }
 
 fn search(
@@ -236,9 +264,17 @@ fn search(
             let decays_by_fraction = |kept: f64| kept > 0.0 && kept < 1.0;
             let loss_u = if decays_by_fraction(kept_u) { DECAY_LOSS / (1.0 - kept_u) } else { 0.0 };
             let loss_v = if decays_by_fraction(kept_v) { DECAY_LOSS } else { 0.0 };
+            // Of what resets by subtraction the bias is an offset, and the loss adds up over the steps, as errors that are
+            // independent do not.
+            let (bias, v_initial) = (job.params.bias.get(neuron), job.params.v_initial.get(neuron));
+            let ((bias, v_initial), loss_u, loss_v) = match job.reset {
+                None => ((bias, v_initial), loss_u, loss_v),
+                Some(_) if decays_by_fraction(kept_u) => ((0.0, bias), DECAY_LOSS * ACCUMULATED_STEPS.sqrt(), 0.0),
+                Some(_) => ((0.0, bias), 0.0, 0.0),
+            };
             NeuronCost {
-                bias: job.params.bias.get(neuron),
-                initial: [job.params.u_initial.get(neuron), job.params.v_initial.get(neuron)],
+                bias,
+                initial: [job.params.u_initial.get(neuron), v_initial],
                 threshold: job.params.threshold.get(neuron),
                 rate: measured.map_or(ASSUMED_RATE, |own| own.rates[neuron].abs()),
                 loss_units: loss_u + loss_v,
@@ -275,6 +311,9 @@ fn search(
         snap: atoms.by_threshold,
         only,
         levels: levels.min(8) as usize,
+        exact_reset: job
+            .reset
+            .filter(|_| atoms.by_threshold && job.params.current_keep.values().iter().all(|k| *k == 1.0)),
     }
     .run()
 }
@@ -311,7 +350,8 @@ fn worst_case_fits(
     caps: &[Cap],
 ) -> bool {
     let mut sums = vec![(0.0_f64, 0.0_f64); job.population.len()];
-    for (rows, weights) in rows.iter().zip(weights) {
+    let inputs = rows.iter().zip(weights).enumerate().filter(|(index, _)| job.reset != Some(*index));
+    for (_, (rows, weights)) in inputs {
         for row in 0..rows.len() {
             let (mut positive, mut negative) = (0.0, 0.0);
             for mantissa in &weights.mantissas[rows.range(row)] {
@@ -331,11 +371,20 @@ fn worst_case_fits(
             return true;
         }
         let units_per_volt = atoms.units_per_volt(scales, neuron);
-        let input = positive.max(-negative);
-        let gather = 1.0 / (1.0 - decays.u.get(neuron).1).max(f64::MIN_POSITIVE);
-        let current = if input == 0.0 { 0.0 } else { input * gather };
-        let current = current + (job.params.u_initial.get(neuron) * units_per_volt).abs();
-        let biased = current + (job.params.bias.get(neuron) * units_per_volt).abs() + 1.0;
+        let (kept, bias) = (decays.u.get(neuron).1, job.params.bias.get(neuron) * units_per_volt);
+        let u_initial = job.params.u_initial.get(neuron) * units_per_volt;
+        let (input, current) = match taken(job, neuron) {
+            Some(taken) => {
+                let top = job.params.threshold.get(neuron) * units_per_volt - bias;
+                worst_of_subtracting((*positive, -negative), taken * units_per_volt, top, kept, u_initial)
+            }
+            None => {
+                let input = positive.max(-negative);
+                let gather = 1.0 / (1.0 - kept).max(f64::MIN_POSITIVE);
+                (input, if input == 0.0 { 0.0 } else { input * gather } + u_initial.abs())
+            }
+        };
+        let biased = current + bias.abs() + 1.0;
         input <= Registers::overflow_reach(arithmetic.input_overflow)
             && current <= Registers::overflow_reach(arithmetic.current_overflow)
             && biased <= Registers::overflow_reach(arithmetic.biased_current_overflow)
@@ -351,9 +400,16 @@ fn statistical_warning(job: &Job<'_>, atoms: &Atoms, caps: &[Cap]) -> Option<Dia
             count.min(job.population.len()),
             job.population.len(),
         );
+        let why = match job.reset {
+            None => "room for all synapses at once would leave the weights fewer bits than they have".to_owned(),
+            Some(_) => format!(
+                "spikes subtract from the membrane, which wraps at both ends; room for the largest input over \
+                 {ACCUMULATED_STEPS} steps would cost precision"
+            ),
+        };
         Diagnostic::warning(code::LIKELY_INPUT_SCALE, message)
             .at(job.population.item.clone())
-            .note("room for all synapses at once would leave the weights fewer bits than they have")
+            .note(why)
             .note("the emulator counts overflows; none on your data means that none mattered")
     })
 }

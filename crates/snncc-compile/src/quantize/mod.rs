@@ -39,8 +39,10 @@ struct Incoming<'a> {
     id: ProjectionId,
     projection: &'a Projection,
     weights: &'a [f64],
-    /// Spikes per step of each source neuron, if measured.
+    /// Spikes per step of each source neuron, if known.
     rates: Option<&'a [f64]>,
+    /// Whether the weights are constants that arrive in every step.
+    constants: bool,
 }
 
 /// A population to quantize, with all that the strategies need.
@@ -51,6 +53,8 @@ struct Job<'a> {
     population: &'a Population,
     params: &'a NeuronParams,
     incoming: Vec<Incoming<'a>>,
+    /// The projection that resets the population by subtraction, as an index of `incoming`. Its membrane is the current.
+    reset: Option<usize>,
     own: Option<&'a PopulationStatistics>,
     weight_bits: u8,
     per_neuron_scales: bool,
@@ -201,15 +205,19 @@ fn jobs<'a>(
     let mut incoming: Vec<Vec<Incoming<'a>>> = (0..ir.graph.populations.len()).map(|_| Vec::new()).collect();
     for (id, projection) in ir.graph.projections.iter_with_ids() {
         if let IrWeights::Float(weights) = &ir.weights[id] {
-            let rates = statistics[projection.source].map(|statistics| &statistics.rates[..]);
-            incoming[projection.target.0 as usize].push(Incoming { id, projection, weights, rates });
+            let measured = statistics[projection.source].map(|statistics| &statistics.rates[..]);
+            let constants = ir.graph.sends_constants(projection.source);
+            let rates = if constants { Some(&[1.0][..]) } else { measured };
+            incoming[projection.target.0 as usize].push(Incoming { id, projection, weights, rates, constants });
         }
     }
     let mut jobs = Vec::new();
     for ((id, population), incoming) in ir.graph.populations.iter_with_ids().zip(incoming) {
         if let Some(IrNeurons::Float(params)) = &ir.neurons[id] {
+            let reset = ir.graph.reset_projection(id);
             jobs.push(Job {
                 id,
+                reset: incoming.iter().position(|incoming| Some(incoming.id) == reset),
                 registers,
                 core,
                 population,

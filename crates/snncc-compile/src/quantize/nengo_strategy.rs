@@ -39,7 +39,10 @@ pub(super) fn quantize_population(job: &Job<'_>) -> Result<Done, Vec<Diagnostic>
     let (loss_u, loss_v) = (1.0 - first(&params.current_keep), 1.0 - first(&params.voltage_keep));
     let smallest = SCALED_DECAY_STEPS / f64::from(job.registers.arithmetic.decay_fraction_bits).exp2();
     if loss_u <= smallest {
-        return Err(refuse("its current does not decay".into()));
+        return Err(refuse(match job.reset {
+            None => "its current does not decay".into(),
+            Some(_) => "it resets by subtraction and does not leak, so its current does not decay".into(),
+        }));
     }
     let scale_v = loss_v > smallest;
     let bias_gain = if scale_v { 1.0 / loss_v } else { 1.0 };

@@ -115,7 +115,8 @@ fn assess_projection(
         }
     }
     let projection = job.incoming[index].projection;
-    let warning = (dead_rows > 0).then(|| {
+    // A small constant may well round to 0.
+    let warning = (dead_rows > 0 && !job.incoming[index].constants).then(|| {
         let message = format!(
             "`{}`: all weights of {} of {} neuron(s) became 0 (weights of {} bits, largest error {max_error:.3e})",
             projection.name,
@@ -165,6 +166,8 @@ fn assess_population(
         decay_error = decay_error
             .max((kept_u - job.params.current_keep.get(index)).abs())
             .max((kept_v - job.params.voltage_keep.get(index)).abs());
+        // Of a neuron that resets by subtraction the bias is an offset, no input.
+        let (bias, error) = if job.reset.is_some() { (0.0, 0.0) } else { (bias, error) };
         error_power += (sum.error_variance + (sum.error_mean + error).powi(2)) / (volt * volt);
         power += (sum.variance + (sum.mean + bias).powi(2)) / (volt * volt);
     }

@@ -8,6 +8,10 @@
 //! First the best scale for all neurons is found. Then, if several thresholds are allowed, neurons are spread over a few
 //! levels so that small weights use the whole range as well: greedily, level by level, each time the one that lowers the
 //! cost most. **Invariant:** no scale exceeds the cap of its neurons.
+//!
+//! Where a population resets by subtraction and does not leak, the normalized weight of its reset is −1, so a scale is also the
+//! effective weight of the reset: scales are then snapped to what both threshold and weight hold, and any other costs infinitely
+//! much.
 
 use super::fields::{Registers, WeightFormat};
 use super::rounding::{common_step, squared_error};
@@ -69,6 +73,8 @@ pub(super) struct Search<'a> {
     pub(super) only: Option<Vec<f64>>,
     /// Largest number of levels.
     pub(super) levels: usize,
+    /// The projection whose normalized weights are all −1 and must be exact.
+    pub(super) exact_reset: Option<usize>,
 }
 
 /// The scales found.
@@ -119,7 +125,7 @@ impl Search<'_> {
         let mut thresholds = self.norms.to_vec();
         thresholds.sort_by(f64::total_cmp);
         thresholds.dedup();
-        if !(2..=self.levels).contains(&thresholds.len()) {
+        if !(2..=self.levels).contains(&thresholds.len()) || self.exact_reset.is_some() {
             return None;
         }
         let caps: Vec<f64> = self.caps.iter().zip(self.norms).map(|(cap, norm)| cap / norm).collect();
@@ -228,9 +234,19 @@ impl Search<'_> {
         })
     }
 
-    /// The nearest scale below that is a threshold mantissa, if scales are thresholds.
+    /// The nearest scale below that is a threshold mantissa, if scales are thresholds, and that the reset's weight holds
+    /// exactly, if it must.
     fn snapped(&self, scale: f64) -> f64 {
-        let unit = self.registers.threshold_unit();
+        let step = self.exact_reset.map_or(0.0, |projection| {
+            self.formats[projection].step_units(self.fitting_step(projection, scale, (-1.0, 0.0)))
+        });
+        self.snapped_to(scale, step)
+    }
+
+    /// The nearest scale below that is a threshold mantissa, if scales are thresholds, and a multiple of `step`, which is 0 or
+    /// a power of two.
+    fn snapped_to(&self, scale: f64, step: f64) -> f64 {
+        let unit = self.registers.threshold_unit().max(step);
         let mantissa = (scale / unit).floor();
         if self.snap && mantissa >= 1.0 { mantissa * unit } else { scale }
     }
@@ -280,6 +296,10 @@ impl Search<'_> {
         let (rows, format) = (&self.rows[projection], &self.formats[projection]);
         let step = format.step_units(q);
         let codes = format.codes_at(q);
+        if self.exact_reset == Some(projection) {
+            let code = scale / step;
+            return if code.fract() == 0.0 && -code >= codes.low as f64 { 0.0 } else { f64::INFINITY };
+        }
         let stride = self.stride();
         let sum: f64 = rows
             .rows_of(&self.atom_neurons(atom))
@@ -318,8 +338,11 @@ impl Search<'_> {
     /// Several scales: for each of a few step exponents the levels are chosen greedily; the cheapest result is returned.
     fn levels(&self, steps: &[i32]) -> Option<(f64, Scales)> {
         let largest = self.caps.iter().copied().fold(0.0, f64::max);
+        // All levels share the exponent of the reset's weight: the one that holds the largest.
+        let reset_step = self.exact_reset.map(|reset| (reset, self.fitting_step(reset, largest, (-1.0, 0.0))));
+        let grid = reset_step.map_or(0.0, |(reset, q)| self.formats[reset].step_units(q));
         let mut candidates: Vec<f64> = (0..=LEVELS_PER_OCTAVE * LEVEL_OCTAVES)
-            .map(|index| self.snapped(largest * (-(index as f64) / LEVELS_PER_OCTAVE as f64).exp2()))
+            .map(|index| self.snapped_to(largest * (-(index as f64) / LEVELS_PER_OCTAVE as f64).exp2(), grid))
             .collect();
         candidates.dedup();
         let neuron_costs = self.matrix(&candidates, |atom, scale| self.neuron_cost(atom, scale));
@@ -328,6 +351,9 @@ impl Search<'_> {
             let mut shifted = Vec::with_capacity(steps.len());
             for (q, format) in steps.iter().zip(self.formats) {
                 shifted.push((q + shift).clamp(format.steps.0, format.steps.1));
+            }
+            if let Some((reset, q)) = reset_step {
+                shifted[reset] = q;
             }
             let mut costs = neuron_costs.clone();
             for (projection, q) in shifted.iter().enumerate() {

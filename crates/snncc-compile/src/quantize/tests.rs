@@ -3,6 +3,7 @@
 mod calibrated;
 mod given;
 mod golden;
+mod subtraction;
 
 use crate::{Calibration, Ctx, Observer, Options};
 use snncc_chip::Target;
