@@ -213,7 +213,8 @@ impl HostCurrents {
     /// For a lowered network.
     ///
     /// # Errors
-    /// `SNN0210` where an input reaches neurons through integer weights or to integer neurons, which have no float units.
+    /// `SNN0210` where an input reaches neurons through integer weights or to integer neurons, which have no float units, or
+    /// neurons that reset by subtraction, whose membrane no bias reaches.
     pub(crate) fn new(ir: Ir) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::new();
         for (id, projection) in ir.graph.projections.iter_with_ids() {
@@ -226,6 +227,14 @@ impl HostCurrents {
                 let message =
                     format!("constant currents need float weights; `{}` is given in integers", projection.name);
                 problems.push(mismatch(message).at(&*projection.item).help("use the coding rate, poisson or spikes"));
+            }
+            if ir.graph.reset_projection(projection.target).is_some() {
+                let target = &ir.graph.populations[projection.target];
+                let message = format!(
+                    "constant currents reach `{}`, which resets by subtraction: on the chip only spikes add up there",
+                    target.name
+                );
+                problems.push(mismatch(message).at(&*target.item).help("use the coding rate, poisson or spikes"));
             }
         }
         problems.into_result(Self { ir }).map(|(currents, _)| currents)
