@@ -14,8 +14,8 @@ pub(super) struct Runs {
 impl Runs {
     /// `tensor` broadcasts from the right to `shape`.
     pub(super) fn new(tensor: &AnnTensor, shape: &[usize]) -> Self {
-        if let (Some(value), elements) = (tensor.filled_with(), shape.iter().product()) {
-            return Self { values: Arc::new([value]), run: elements };
+        if let Some(value) = tensor.filled_with() {
+            return Self { values: Arc::new([value]), run: shape.iter().product() };
         }
         // Dimensions at the end along which the tensor has one value.
         let kept = tensor.shape.iter().rposition(|len| *len > 1).map_or(0, |last| last + 1);
