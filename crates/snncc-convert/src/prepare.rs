@@ -1,6 +1,29 @@
 //! The trained network rewritten until it holds linear layers and rectifiers only.
+//!
+//! A first walk (`expand`) writes every layer as linear layers and rectifiers: activations (`rectifiers`, `segments`), maxima
+//! (`max_pool`) and means (`mean_pool`); what has no such form is a problem, and all problems are told at once. Then factors
+//! and constants are folded into the linear layers around them (`fold`, `gather`). What becomes of each node of the file is
+//! kept along the way (`fates`).
+//!
+//! **Invariant:** the rewritten network computes the same values up to the rounding of `f32`, but for the replacements that
+//! are among the warnings and for swaps that were asked for.
+
+mod draft;
+mod expand;
+mod fates;
+mod fold;
+mod gather;
+mod max_pool;
+mod mean_pool;
+mod rectifiers;
+mod segments;
+mod swap;
+mod tensors;
+#[cfg(test)]
+mod tests;
 
 use crate::options::ConvertOptions;
+use expand::Expanded;
 use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, IdVec};
 use snncc_ir::ann::Ann;
 
@@ -8,12 +31,14 @@ use snncc_ir::ann::Ann;
 ///
 /// Operators left: Input, Linear, Convolution, ConvolutionTranspose, ScaleShift, Activation (Relu, or Clip with minimum 0), Pool
 /// and GlobalPool (Average), Reshape, Transpose, Pad (with 0), Slice, Resample, Sum, Concat. No Identity, no BatchNorm that can
-/// be folded, nothing that does not reach an output.
+/// be folded, nothing that does not reach an output (inputs stay, all of them, in their order).
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// The rewritten network.
+    /// The rewritten network. Its nodes have the names of the original ones whose values they have, and names made from
+    /// theirs (`act/on`, `act/off`, `act/segments`) otherwise.
     pub ann: Ann,
-    /// For each of its nodes the node of the original network with the same values (up to rounding), if there is one.
+    /// For each of its nodes the node of the original network with the same values (up to rounding and the replacements told
+    /// in the warnings), if there is one.
     pub origins: IdVec<AnnNodeId, Option<AnnNodeId>>,
     /// One row per node of the file: what it is, and what becomes of it.
     pub fates: Vec<Fate>,
@@ -35,7 +60,7 @@ pub struct Fate {
 }
 
 /// How faithful a spiking form is. Exact means: equal in the limit of many steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exactness {
     /// The same function.
     Exact,
@@ -45,12 +70,21 @@ pub enum Exactness {
     Unsupported,
 }
 
-/// Rewrites `ann`.
+/// Rewrites `ann`. [`crate::options::MaxPooling::Measured`] is taken as `Tree`.
 ///
 /// # Errors
-/// SNN0301 for every layer without a spiking form.
+/// SNN0301 for every layer without a spiking form, SNN0103 and SNN0203 for swaps that name nothing or do not fit.
 pub fn prepare(ann: &Ann, options: &ConvertOptions) -> Result<Prepared, Diagnostics> {
-    let _ = options;
-    let origins = ann.nodes().ids().map(Some).collect();
-    Ok(Prepared { ann: ann.clone(), origins, fates: Vec::new(), warnings: Vec::new() })
+    let Expanded { mut draft, mut fates, problems } = expand::expand(ann, options);
+    let ((), warnings) = problems.into_result(())?;
+    fold::fold(&mut draft, &mut fates);
+    let (prepared, origins) = draft.finish();
+    Ok(Prepared { ann: prepared, origins, fates: fates.rows(ann), warnings })
+}
+
+/// What would become of each node of the file, of those without a spiking form too.
+pub fn check(ann: &Ann, options: &ConvertOptions) -> Vec<Fate> {
+    let Expanded { mut draft, mut fates, .. } = expand::expand(ann, options);
+    fold::fold(&mut draft, &mut fates);
+    fates.rows(ann)
 }
