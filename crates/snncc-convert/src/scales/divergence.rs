@@ -6,6 +6,9 @@
 //! `Q`. Here levels are few, and the values of the lowest half level vanish: a neuron never spikes for them. So they are treated
 //! as those above the scale: they count in the first bin above in `P`, and are missing in `Q`. The scale with the least
 //! `Σ P ln(P/Q)` is taken.
+//!
+//! Where one value is very frequent, as that of an image's background is, `P` and `Q` agree best with a scale at that value:
+//! all values above count there, too. So a scale must also keep most values below it.
 
 use crate::statistics::Histogram;
 
@@ -13,8 +16,8 @@ use crate::statistics::Histogram;
 const LEAST_BINS: usize = 128;
 /// Values per bin, on average, below which bins are put together: single values are no distribution.
 const VALUES_PER_BIN: u64 = 4;
-/// Candidates are at least this part of the largest value.
-const LEAST_PART: usize = 16;
+/// Candidates are at least this percentile of the values above 0.
+const LEAST_PERCENTILE: f64 = 99.0;
 
 /// The scale with the least divergence, at most the largest value; the larger of two that are as good.
 pub(super) fn least_divergence(values: &Histogram, steps: u32) -> f64 {
@@ -26,7 +29,8 @@ pub(super) fn least_divergence(values: &Histogram, steps: u32) -> f64 {
     counts.truncate(counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1));
     let sums = Sums::new(&counts);
     let levels = steps as usize;
-    let first = (counts.len() / LEAST_PART).max(levels.saturating_add(1));
+    let least_bins = (values.percentile(LEAST_PERCENTILE, true) / width).ceil() as usize;
+    let first = least_bins.max(levels.saturating_add(1));
     let (mut best, mut least) = (values.largest(), f64::INFINITY);
     for end in (first..=counts.len()).rev() {
         let divergence = sums.divergence(end, levels);

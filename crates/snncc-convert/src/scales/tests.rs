@@ -84,10 +84,12 @@ fn one_outlier_counts_for_the_maximum_alone() {
 
 #[test]
 fn more_steps_allow_larger_scales() {
-    for balance in [Balance::MeanSquaredError, Balance::Divergence] {
-        let scales = [1, 2, 4, 8, 16, 32, 64].map(|steps| scale(exponential(100_000), balance, steps));
-        assert!(scales.is_sorted(), "{balance:?} {scales:?}");
-        assert!(scales[0] > 0.5 && scales[0] < 3.0 && scales[6] > 4.0, "{balance:?} {scales:?}");
+    let scales = [1, 2, 4, 8, 16, 32, 64].map(|steps| scale(exponential(100_000), Balance::MeanSquaredError, steps));
+    assert!(scales.is_sorted() && scales[0] > 0.9 && scales[0] < 3.0 && scales[6] > 4.0, "{scales:?}");
+    // A hundredth lies above ln 100 = 4.6, the largest is 12.2.
+    for steps in [1, 4, 16, 64] {
+        let scale = scale(exponential(100_000), Balance::Divergence, steps);
+        assert!((4.59..6.0).contains(&scale), "{steps} {scale}");
     }
     // Steps finer than bins cost nothing, so nothing is clipped.
     near(scale(exponential(1000), Balance::Divergence, 5000), 7.6, 0.01);
@@ -126,6 +128,13 @@ fn channels_without_much_to_go_by_lean_on_the_layer() {
         assert!(scales[3] >= 5.0, "{balance:?} {scales:?}");
         assert!((0.5..=1.0).contains(&scales[4]), "{balance:?} {scales:?}");
     }
+}
+
+#[test]
+fn a_frequent_value_does_not_draw_the_divergence() {
+    let mut values = even(2000);
+    values.extend(vec![0.3; 8000]);
+    assert!(scale(values, Balance::Divergence, 8) > 0.94);
 }
 
 #[test]
