@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("snncc-formats", &["snncc-data", "snncc-ids", "snncc-ir"]),
     ("snncc-reference", &["snncc-chip", "snncc-data", "snncc-ids", "snncc-ir"]),
     ("snncc-compile", &["snncc-chip", "snncc-ids", "snncc-image", "snncc-ir"]),
+    ("snncc-convert", &["snncc-data", "snncc-ids", "snncc-ir", "snncc-reference"]),
     ("snncc-emu", &["snncc-chip", "snncc-data", "snncc-ids", "snncc-image"]),
     (
         "snncc-verify",
@@ -49,6 +50,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "snncc-chip",
             "snncc-compile",
+            "snncc-convert",
             "snncc-data",
             "snncc-emu",
             "snncc-formats",

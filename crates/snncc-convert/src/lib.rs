@@ -10,9 +10,16 @@
 //!
 //! **Invariant:** nothing is dropped or replaced silently: what is not exact is a diagnostic and a line of the report.
 
+pub mod build;
+mod correct;
+pub mod data;
 pub mod options;
+pub mod pipeline;
 pub mod prepare;
 pub mod scales;
+pub mod stages;
 pub mod statistics;
 
+pub use data::CalibrationData;
 pub use options::ConvertOptions;
+pub use pipeline::{Converted, LayerReport, NoProgress, Progress, convert};

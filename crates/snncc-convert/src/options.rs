@@ -137,7 +137,8 @@ pub enum Correction {
     None,
     /// The bias, which acts in every step.
     Bias,
-    /// The initial potential, which acts once: what rounding and the first steps cost does not grow with the steps.
+    /// The initial potential, which acts once: what rounding and the first steps cost does not grow with the steps. What
+    /// exceeds a threshold goes into the bias.
     Potential,
     /// Both, told apart by runs of different length.
     Both,

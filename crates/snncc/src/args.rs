@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. What a flag means is decided where it is used; here it is only named and explained.
 
+use crate::conversion_args::ConversionArgs;
 use crate::values;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use snncc_compile::{OverflowPolicy, QuantizeStrategy};
@@ -89,6 +90,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Check a network and, for a target, whether it fits; report all problems.
     Check(CheckArgs),
+    /// Turn a trained network (ONNX, Keras) into a spiking one; or rewrite a spiking one as RON or NIR.
+    Convert(Box<ConvertArgs>),
     /// Compile a network for a target into an output folder.
     Compile(Box<CompileArgs>),
     /// Run a compiled network in the emulator.
@@ -191,7 +194,7 @@ pub(crate) struct MappingArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
-    /// Network: a .ron or .nir file.
+    /// Network: a .ron or .nir file, or a trained one (.onnx, .keras, .h5), whose nodes are listed with what becomes of them.
     #[arg(value_name = "NET")]
     pub(crate) network: PathBuf,
     /// Target: the name of a built-in one, or a .ron file. Without it, only the network itself is checked.
@@ -206,11 +209,49 @@ pub(crate) struct CheckArgs {
     pub(crate) quantize: QuantizeArgs,
     #[command(flatten)]
     pub(crate) mapping: MappingArgs,
+    #[command(flatten)]
+    pub(crate) conversion: ConversionArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConvertArgs {
+    /// Trained network: .onnx, .keras or .h5. A spiking one (.ron, .nir) is only written in the other format.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// Network to write: .ron (weights beside it in .npz) or .nir [default: MODEL.ron].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Unlabelled samples of the training set: IDX (MNIST), .npy, .npz; 'INPUT=FILE' where the network has several inputs.
+    #[arg(long, value_name = "FILE", value_parser = values::input)]
+    pub(crate) calibrate: Vec<values::InputValue>,
+    /// Use only the first N samples.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = values::at_least_one)]
+    pub(crate) calibrate_samples: usize,
+    /// Target that the network is made for: its comparison is used.
+    #[arg(short, long)]
+    pub(crate) target: Option<String>,
+    /// Steps of a sample that the network is corrected for; it runs with any other number too.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) steps: u32,
+    /// How data becomes input: rate-rounded, constant, rate, poisson or latency [default: rate-rounded].
+    #[arg(long, value_parser = values::coding)]
+    pub(crate) coding: Option<Coding>,
+    /// Time step, such as 1e-3 or 1ms; only filters need one.
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    pub(crate) dt: Option<f64>,
+    /// Seed of random codings.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) conversion: ConversionArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct CompileArgs {
-    /// Network: a .ron or .nir file.
+    /// Network: a .ron or .nir file, or a trained one to convert first (.onnx, .keras, .h5; needs --calibrate).
     #[arg(value_name = "NET")]
     pub(crate) network: PathBuf,
     /// Target: the name of a built-in one (see `snncc targets list`), or a .ron file.
@@ -238,6 +279,8 @@ pub(crate) struct CompileArgs {
     #[command(flatten)]
     pub(crate) calibration: CalibrationArgs,
     #[command(flatten)]
+    pub(crate) conversion: ConversionArgs,
+    #[command(flatten)]
     pub(crate) mapping: MappingArgs,
 }
 
@@ -248,15 +291,22 @@ pub(crate) struct CalibrationArgs {
     /// Run the float network on this data first, and choose scales by what it does.
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
-    /// Coding of the calibration data: constant, rate, poisson, latency or spikes [default: by the data].
+    /// Coding of the calibration data: constant, rate, rate-rounded, poisson, latency, delta or spikes [default: the
+    /// network's, or by the data].
     #[arg(long, requires = "calibrate", value_parser = values::coding)]
     pub(crate) coding: Option<Coding>,
-    /// Steps of a calibration sample.
+    /// Values of the calibration data that are fed as 0 and 1: LOW..HIGH or PORT=LOW..HIGH [default: the network's].
+    #[arg(long, requires = "calibrate", value_name = "RANGE", value_parser = values::range, allow_hyphen_values = true)]
+    pub(crate) range: Vec<values::RangeValue>,
+    /// Change that makes a spike of delta coding, as part of the range [default: 0.1].
+    #[arg(long, requires = "calibrate", value_name = "X", value_parser = values::delta)]
+    pub(crate) delta: Option<f64>,
+    /// Steps of a calibration sample [default: those of the data, the network's, or 64].
     #[arg(long, requires = "calibrate", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) steps: Option<u32>,
-    /// Use only the first N samples.
-    #[arg(long, requires = "calibrate", value_name = "N", default_value_t = 200)]
-    pub(crate) calibrate_samples: usize,
+    /// Use only the first N samples [default: 200; a trained network is converted on 2000].
+    #[arg(long, requires = "calibrate", value_name = "N", value_parser = values::at_least_one)]
+    pub(crate) calibrate_samples: Option<usize>,
     /// Labels of the calibration data: also report the float network's accuracy on it.
     #[arg(long, requires = "calibrate", value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
@@ -275,10 +325,19 @@ pub(crate) struct DataArgs {
     /// What the data is: levels, series, spikes or events [default: by the file].
     #[arg(long, value_parser = values::data_kind, value_name = "KIND")]
     pub(crate) data_kind: Option<DataKind>,
-    /// How data becomes input: constant, rate, poisson, latency or spikes [default: by the data].
+    /// How data becomes input: constant, rate, rate-rounded, poisson, latency, delta or spikes [default: the network's, or
+    /// by the data].
     #[arg(long, value_parser = values::coding)]
     pub(crate) coding: Option<Coding>,
-    /// Network steps of a sample [default: those of the data, or 64]. The chip runs as many plus the output's latency.
+    /// Values that are fed as 0 and 1: LOW..HIGH or PORT=LOW..HIGH [default: the network's]. What lies beyond is clipped,
+    /// with a warning.
+    #[arg(long, value_name = "RANGE", value_parser = values::range, allow_hyphen_values = true)]
+    pub(crate) range: Vec<values::RangeValue>,
+    /// Change that makes a spike of delta coding, as part of the range [default: 0.1].
+    #[arg(long, value_name = "X", value_parser = values::delta)]
+    pub(crate) delta: Option<f64>,
+    /// Network steps of a sample [default: those of the data, the network's, or 64]. The chip runs as many plus the output's
+    /// latency.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) steps: Option<u32>,
     /// Use only the first N samples.

@@ -3,10 +3,13 @@
 use crate::args::DataArgs;
 use crate::files::InputFile;
 use crate::session::{Failure, Session};
-use crate::values::InputValue;
-use snncc_data::{Coding, Encoded, HostBias, SampleValues, Samples, Stimulus, encode};
+use crate::values::{InputValue, RangeValue};
+use snncc_data::{
+    Coding, DEFAULT_DELTA, Encoded, HostBias, InputCoding, SampleValues, Samples, Stimulus, clipped_values, encode_with,
+};
 use snncc_formats::data_files::{DataKind, read_labels, read_samples};
 use snncc_ids::{Diagnostic, Diagnostics, code, did_you_mean};
+use snncc_ir::network::RunDefaults;
 use snncc_ir::shapes::Shapes;
 use snncc_ir::{Ir, IrNeurons, IrWeights, Network, Node, PopulationRole};
 use std::path::PathBuf;
@@ -22,28 +25,78 @@ pub(crate) struct DataRequest<'a> {
     pub(crate) labels: Option<&'a PathBuf>,
     pub(crate) kind: Option<DataKind>,
     pub(crate) coding: Option<Coding>,
+    pub(crate) ranges: &'a [RangeValue],
+    pub(crate) delta: Option<f64>,
     pub(crate) steps: Option<u32>,
     pub(crate) samples: Option<usize>,
     pub(crate) seed: u64,
+    /// What the network says where the user does not.
+    pub(crate) defaults: &'a RunDefaults,
 }
 
-impl<'a> From<&'a DataArgs> for DataRequest<'a> {
-    fn from(args: &'a DataArgs) -> Self {
+impl<'a> DataRequest<'a> {
+    /// For the flags of a command and the network's own defaults.
+    pub(crate) fn new(args: &'a DataArgs, defaults: &'a RunDefaults) -> Self {
         Self {
             inputs: &args.input,
             labels: args.labels.as_ref(),
             kind: args.data_kind,
             coding: args.coding,
+            ranges: &args.range,
+            delta: args.delta,
             steps: args.steps,
             samples: args.samples,
             seed: args.seed,
+            defaults,
         }
     }
+
+    /// The coding that user or network asks for; data that turns out to be spikes stays what it is in the second case.
+    fn wanted_coding(&self) -> Option<Coding> {
+        self.coding.or_else(|| Coding::find(self.defaults.coding.as_deref()?))
+    }
+
+    /// The coding of data such as this.
+    fn coding_of(&self, samples: &Samples) -> Coding {
+        match (&samples.values, self.coding) {
+            (SampleValues::Spikes(_), None) => Coding::Spikes,
+            _ => self.wanted_coding().unwrap_or_else(|| Coding::default_for(samples)),
+        }
+    }
+
+    /// The range of a port's values: for the port or for all ports from the user, or from the network.
+    fn range_of(&self, port: &str) -> Option<(f64, f64)> {
+        let of_port = self.ranges.iter().rfind(|range| range.port.as_deref() == Some(port));
+        let given = of_port.or_else(|| self.ranges.iter().rfind(|range| range.port.is_none()));
+        let own = || self.defaults.ranges.iter().find(|(name, _)| name == port).map(|(_, range)| *range);
+        given.map(|range| range.range).or_else(own)
+    }
+
+    /// Flags that do not go together.
+    fn check(&self, coding: Coding, ports: &[Port]) -> Result<(), Diagnostic> {
+        if let Some(name) = self.ranges.iter().find_map(|range| known_port(range.port.as_ref()?, ports).err()) {
+            return Err(name);
+        }
+        if coding == Coding::Spikes && !self.ranges.is_empty() {
+            return Err(mismatch("--range is for levels, and the data is spikes"));
+        }
+        if coding != Coding::Delta && self.delta.is_some() {
+            return Err(mismatch(format!("--delta is for the coding delta; this one is `{}`", coding.name())));
+        }
+        Ok(())
+    }
+}
+
+/// Samples of an input port, and how they are coded.
+struct CodedPort {
+    name: String,
+    samples: Samples,
+    coding: InputCoding,
 }
 
 /// Samples of every input port.
 pub(crate) struct Data {
-    ports: Vec<(String, Samples)>,
+    ports: Vec<CodedPort>,
     pub(crate) coding: Coding,
     /// Network steps of a sample.
     pub(crate) steps: u32,
@@ -72,26 +125,36 @@ pub(crate) type Port = (String, usize);
 /// # Errors
 /// After the diagnostics have been shown.
 pub(crate) fn load(session: &mut Session, request: &DataRequest<'_>, ports: &[Port]) -> Result<Data, Failure> {
-    read(request, ports).map_err(|problems| session.fail(problems, None))
+    let (data, warnings) = read(request, ports).map_err(|problems| session.fail(problems, None))?;
+    session.say(warnings, None);
+    Ok(data)
 }
 
 fn mismatch(message: impl Into<String>) -> Diagnostic {
     Diagnostic::error(code::STIMULUS_MISMATCH, message)
 }
 
-fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<Data, Diagnostics> {
-    let mut found: Vec<(String, Samples)> = Vec::new();
+/// The data, and warnings.
+fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<(Data, Vec<Diagnostic>), Diagnostics> {
+    let mut found: Vec<CodedPort> = Vec::new();
     let mut files = Vec::new();
     for input in request.inputs {
         let port = port_of(input, ports)?;
-        if found.iter().any(|(name, _)| *name == port.0) {
+        if found.iter().any(|found| found.name == port.0) {
             return Err(mismatch(format!("input `{}` gets two files", port.0)).into());
         }
         let file = InputFile::read(&input.file)?;
         let samples = samples_of(&file, request)?;
-        if samples.elements() != port.1 {
+        let coding = found.first().map_or_else(|| request.coding_of(&samples), |first| first.coding.coding);
+        request.check(coding, ports)?;
+        let elements = coding.port_elements(samples.elements());
+        if elements != port.1 {
+            let channels = match coding {
+                Coding::Delta => format!(", {elements} with their ON and OFF channels"),
+                _ => String::new(),
+            };
             return Err(mismatch(format!(
-                "a sample of `{}` has {} elements (shape {:?}), input `{}` of the network has {}",
+                "a sample of `{}` has {} elements (shape {:?}){channels}, input `{}` of the network has {}",
                 file.name(),
                 samples.elements(),
                 samples.shape,
@@ -102,14 +165,16 @@ fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<Data, Diagnostics> 
             .into());
         }
         files.push((file.name(), file.sha256()));
-        found.push((port.0.clone(), samples));
+        let delta = request.delta.unwrap_or(DEFAULT_DELTA);
+        let coding = InputCoding { coding, range: request.range_of(&port.0), delta };
+        found.push(CodedPort { name: port.0.clone(), samples, coding });
     }
-    let counts: Vec<usize> = found.iter().map(|(_, samples)| samples.count).collect();
+    let counts: Vec<usize> = found.iter().map(|port| port.samples.count).collect();
     if let Some(different) = counts.iter().find(|count| **count != counts[0]) {
         return Err(mismatch(format!("the inputs have {} and {different} samples", counts[0])).into());
     }
     let available = counts.first().copied().unwrap_or(0);
-    let mut labels = found.iter().find_map(|(_, samples)| samples.labels.clone());
+    let mut labels = found.iter().find_map(|port| port.samples.labels.clone());
     if let Some(path) = request.labels {
         let file = InputFile::read(path)?;
         let read = read_labels(&file.name(), &file.bytes)?;
@@ -125,28 +190,34 @@ fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<Data, Diagnostics> 
     if count == 0 {
         return Err(mismatch("the data holds no samples").into());
     }
-    let first = &found[0].1;
-    let coding = request.coding.unwrap_or_else(|| Coding::default_for(first));
-    let data_steps = found.iter().filter_map(|(_, samples)| samples.steps).max();
+    let coding = found[0].coding.coding;
+    let data_steps = found.iter().filter_map(|port| port.samples.steps).max();
     if let Some(steps) = data_steps.filter(|steps| request.steps.is_none() && *steps > MOST_STEPS_OF_DATA) {
         let problem = mismatch(format!("the data goes on to step {steps}; are its times in steps?"));
         return Err(problem
             .help("divide times in seconds by the time step, or say with --steps how many to run")
             .into());
     }
-    let steps = request.steps.or(data_steps.filter(|steps| *steps > 0)).unwrap_or(DEFAULT_STEPS);
+    let asked = request.steps.or(data_steps.filter(|steps| *steps > 0)).or(request.defaults.steps);
     let data = Data {
         ports: found,
         coding,
-        steps,
+        steps: asked.unwrap_or(DEFAULT_STEPS),
         count,
         labels: labels.map(|labels| labels[..count].to_vec()),
         seed: request.seed,
         files,
     };
     // A coding that does not suit the data fails on every sample: better here than in the middle of a run.
-    data.sample(0)?;
-    Ok(data)
+    if let Err(mut problems) = data.sample(0) {
+        if request.coding.is_none() && request.defaults.coding.is_some() && coding != Coding::Spikes {
+            let note = format!("the network asks for the coding `{}`; --coding takes another", coding.name());
+            problems.0.iter_mut().for_each(|problem| problem.notes.push(note.clone()));
+        }
+        return Err(problems);
+    }
+    let warnings = data.clipped();
+    Ok((data, warnings))
 }
 
 /// The port that a file is for.
@@ -157,21 +228,27 @@ fn port_of<'a>(input: &InputValue, ports: &'a [Port]) -> Result<&'a Port, Diagno
         (None, _) => Err(mismatch(format!("the network has {} inputs; say which the file is for", ports.len()))
             .note(format!("inputs: {}", names.join(", ")))
             .help("write --input PORT=FILE")),
-        (Some(name), _) => ports.iter().find(|(port, _)| port == name).ok_or_else(|| {
-            let error = mismatch(format!("the network has no input `{name}`"));
-            let error = error.note(format!("inputs: {}", names.join(", ")));
-            match did_you_mean(name, names) {
-                Some(guess) => error.help(format!("did you mean `{guess}`?")),
-                None => error,
-            }
-        }),
+        (Some(name), _) => known_port(name, ports),
     }
+}
+
+/// The port of this name.
+fn known_port<'a>(name: &str, ports: &'a [Port]) -> Result<&'a Port, Diagnostic> {
+    ports.iter().find(|(port, _)| port == name).ok_or_else(|| {
+        let names: Vec<&str> = ports.iter().map(|(name, _)| name.as_str()).collect();
+        let error = mismatch(format!("the network has no input `{name}`"));
+        let error = error.note(format!("inputs: {}", names.join(", ")));
+        match did_you_mean(name, names) {
+            Some(guess) => error.help(format!("did you mean `{guess}`?")),
+            None => error,
+        }
+    })
 }
 
 fn samples_of(file: &InputFile, request: &DataRequest<'_>) -> Result<Samples, Diagnostics> {
     let samples = read_samples(&file.name(), &file.bytes, request.kind)?;
     let spikes = matches!(samples.values, SampleValues::Spikes(_));
-    if request.coding == Some(Coding::Spikes) && request.kind.is_none() && !spikes {
+    if request.wanted_coding() == Some(Coding::Spikes) && request.kind.is_none() && !spikes {
         // Spikes were asked for: 0 and 1 in a small type are spikes then, not levels.
         return read_samples(&file.name(), &file.bytes, Some(DataKind::DenseSpikes));
     }
@@ -185,13 +262,28 @@ impl Data {
     /// `SNN0210` if the coding does not suit the data, or a value is out of its range.
     pub(crate) fn sample(&self, sample: usize) -> Result<CodedSample, Diagnostics> {
         let mut coded = CodedSample { stimulus: Stimulus::default(), analog: Vec::new() };
-        for (port, samples) in &self.ports {
-            match encode(samples, sample, self.coding, port, self.steps, self.seed)? {
+        for CodedPort { name, samples, coding } in &self.ports {
+            match encode_with(samples, sample, coding, name, self.steps, self.seed)? {
                 Encoded::Spikes(spikes) => coded.stimulus.ports.push(spikes),
-                Encoded::Current(values) => coded.analog.push((port.clone(), values)),
+                Encoded::Current(values) => coded.analog.push((name.clone(), values)),
             }
         }
         Ok(coded)
+    }
+
+    /// A warning for each port that has values beyond its range, where the coding clips them.
+    fn clipped(&self) -> Vec<Diagnostic> {
+        let clips = |port: &&CodedPort| port.coding.coding != Coding::ConstantCurrent;
+        let warning = |CodedPort { name, samples, coding }: &CodedPort| {
+            let (low, high) = coding.range?;
+            let outside = clipped_values(samples, (low, high), self.count);
+            let all = samples.values.len() / samples.count * self.count;
+            let message =
+                format!("input `{name}`: values outside {low} to {high} are fed as its ends ({outside} of {all})");
+            let warning = Diagnostic::warning(code::STIMULUS_MISMATCH, message).at(format!("nodes/{name}"));
+            (outside > 0).then(|| warning.help("scale the data as the network was trained, or give another --range"))
+        };
+        self.ports.iter().filter(clips).filter_map(warning).collect()
     }
 }
 
@@ -295,8 +387,21 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    const NO_DEFAULTS: &RunDefaults = &RunDefaults { coding: None, steps: None, ranges: Vec::new() };
+
     fn request(inputs: &[InputValue]) -> DataRequest<'_> {
-        DataRequest { inputs, labels: None, kind: None, coding: None, steps: None, samples: None, seed: 1 }
+        DataRequest {
+            inputs,
+            labels: None,
+            kind: None,
+            coding: None,
+            ranges: &[],
+            delta: None,
+            steps: None,
+            samples: None,
+            seed: 1,
+            defaults: NO_DEFAULTS,
+        }
     }
 
     fn input(port: Option<&str>, path: &Path) -> InputValue {
@@ -320,17 +425,77 @@ mod tests {
         std::fs::write(&path, "t,neuron\n1,0\n5,1\n").unwrap();
         let inputs = [input(None, &path)];
         let ports = [("in".to_owned(), 2)];
-        let data = read(&request(&inputs), &ports).unwrap();
+        let (data, warnings) = read(&request(&inputs), &ports).unwrap();
+        assert_eq!(warnings, []);
         assert_eq!((data.coding, data.steps, data.count), (Coding::Spikes, 5, 1));
         assert_eq!(data.sample(0).unwrap().stimulus.ports[0].spikes.spike_count(), 2);
         std::fs::write(&path, "t,neuron\n1,0\n5000000,1\n").unwrap();
         let endless = read(&request(&inputs), &ports).err().unwrap().to_string();
         assert!(endless.contains("SNN0210") && endless.contains("5000000"), "{endless}");
-        let data = read(&DataRequest { steps: Some(7), ..request(&inputs) }, &ports).unwrap();
+        let (data, _) = read(&DataRequest { steps: Some(7), ..request(&inputs) }, &ports).unwrap();
         assert_eq!(data.sample(0).unwrap().stimulus.ports[0].spikes.spike_count(), 1);
         let wrong = read(&request(&inputs), &[("in".to_owned(), 3)]);
         assert!(wrong.err().unwrap().to_string().contains("SNN0210"));
         let missing = [input(None, &folder.path().join("none.npy"))];
         assert!(read(&request(&missing), &ports).err().unwrap().to_string().contains("SNN0101"));
+    }
+
+    #[test]
+    fn defaults_of_the_network_give_way_to_flags_and_leave_spikes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("levels.csv");
+        std::fs::write(&path, "-1.0,3.0\n0.0,5.5\n").unwrap();
+        let inputs = [input(None, &path)];
+        let ports = [("in".to_owned(), 2)];
+        let defaults = RunDefaults {
+            coding: Some("rate-rounded".to_owned()),
+            steps: Some(4),
+            ranges: vec![("in".to_owned(), (-1.0, 3.0))],
+        };
+        let base = || DataRequest { kind: Some(DataKind::Levels), defaults: &defaults, ..request(&inputs) };
+        let counts = |data: &Data, sample| data.sample(sample).unwrap().stimulus.ports[0].spikes.counts();
+        let (data, warnings) = read(&base(), &ports).unwrap();
+        assert_eq!((data.coding, data.steps), (Coding::RateRounded, 4));
+        assert_eq!((counts(&data, 0), counts(&data, 1)), (vec![0, 4], vec![1, 4]));
+        assert_eq!(warnings.len(), 1);
+        assert!(
+            warnings[0].message.starts_with("input `in`: values outside -1 to 3 are fed as its ends (1 "),
+            "{}",
+            warnings[0].message
+        );
+        // Only what is used is counted.
+        assert_eq!(read(&DataRequest { samples: Some(1), ..base() }, &ports).unwrap().1, []);
+        let range = [RangeValue { port: Some("in".to_owned()), range: (-1.0, 7.0) }];
+        let flags = DataRequest { coding: Some(Coding::Rate), steps: Some(6), ranges: &range, ..base() };
+        let (data, warnings) = read(&flags, &ports).unwrap();
+        assert_eq!((data.coding, data.steps, warnings.len()), (Coding::Rate, 6, 0));
+        assert_eq!(counts(&data, 0), [0, 3]);
+        let fault = |request: &DataRequest<'_>| read(request, &ports).err().unwrap().to_string();
+        let range = [RangeValue { port: Some("inn".to_owned()), range: (0.0, 1.0) }];
+        assert!(fault(&DataRequest { ranges: &range, ..base() }).contains("the network has no input `inn`"));
+        assert!(fault(&DataRequest { delta: Some(0.1), ..base() }).contains("--delta is for the coding delta"));
+        // A coding that does not suit is the network's, and the message says so.
+        let latency = RunDefaults { coding: Some("latency".to_owned()), ..RunDefaults::default() };
+        let series = DataRequest { kind: Some(DataKind::Series), defaults: &latency, ..request(&inputs) };
+        assert!(fault(&series).contains("the network asks for the coding `latency`"));
+        std::fs::write(&path, "t,neuron\n1,0\n5,1\n").unwrap();
+        let (data, _) = read(&DataRequest { kind: None, ..base() }, &ports).unwrap();
+        assert_eq!((data.coding, data.steps), (Coding::Spikes, 5));
+        let range = [RangeValue { port: None, range: (0.0, 1.0) }];
+        assert!(fault(&DataRequest { kind: None, ranges: &range, ..base() }).contains("the data is spikes"));
+    }
+
+    #[test]
+    fn delta_coding_feeds_two_channels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("series.csv");
+        std::fs::write(&path, "0.0,0.5\n0.3,0.5\n0.3,0.1\n").unwrap();
+        let inputs = [input(None, &path)];
+        let delta = DataRequest { coding: Some(Coding::Delta), delta: Some(0.25), ..request(&inputs) };
+        let (data, _) = read(&delta, &[("in".to_owned(), 4)]).unwrap();
+        let events: Vec<_> = data.sample(0).unwrap().stimulus.ports[0].spikes.events().collect();
+        assert_eq!((data.steps, events), (3, vec![(2, 0, 1), (3, 3, 1)]));
+        let wrong = read(&delta, &[("in".to_owned(), 2)]).err().unwrap().to_string();
+        assert!(wrong.contains("4 with their ON and OFF channels"), "{wrong}");
     }
 }

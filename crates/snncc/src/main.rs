@@ -7,6 +7,8 @@ mod args;
 mod calibrate;
 mod commands;
 mod compilation;
+mod conversion;
+mod conversion_args;
 mod data;
 mod files;
 mod load;

@@ -258,6 +258,22 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     write().map_err(|error: std::io::Error| format!("`{}` cannot be written: {error}", path.display()))
 }
 
+/// Writes a file beside its place first, and moves it there when it is whole.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|error: std::io::Error| format!("`{}` cannot be written: {error}", path.display()))
+}
+
 /// Makes the next `run-NNN` folder of an output folder.
 ///
 /// # Errors

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Running {
     pub(crate) opened: Opened,
     pub(crate) program: Program,
+    /// The network as compiled.
+    pub(crate) network: Network,
     pub(crate) data: Data,
     currents: Option<HostCurrents>,
     /// The integers, where an output reads membranes: their units are there.
@@ -36,10 +38,10 @@ impl Running {
         let opened = Opened::open(folder).map_err(|problems| session.fail(problems, None))?;
         let program = Program::load(&opened.image, &opened.target).map_err(|problems| session.fail(problems, None))?;
         let ports: Vec<Port> = program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect();
-        let data = data::load(session, &DataRequest::from(args), &ports)?;
+        let network = opened.network().map_err(|message| session.fail_files(&message))?;
+        let data = data::load(session, &DataRequest::new(args, &network.run), &ports)?;
         let currents = match data.coding {
             Coding::ConstantCurrent => {
-                let network = opened.network().map_err(|message| session.fail_files(&message))?;
                 let currents = host_currents(&opened, &network).map_err(|problems| session.fail(problems, None))?;
                 for name in currents.filtered() {
                     session.note(&format!(
@@ -54,7 +56,7 @@ impl Running {
         let reads_membranes = program.outputs().any(|(_, _, readout)| readout == Readout::Membrane);
         let quantized =
             reads_membranes.then(|| opened.quantized()).transpose().map_err(|message| session.fail_files(&message))?;
-        Ok(Self { opened, program, data, currents, quantized })
+        Ok(Self { opened, program, network, data, currents, quantized })
     }
 
     /// Registers and units of a population that an output's membrane is read from.

@@ -73,6 +73,15 @@ pub(crate) struct InputValue {
     pub(crate) file: PathBuf,
 }
 
+/// Value of `--range`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RangeValue {
+    /// Port; `None`: every port without a range of its own.
+    pub(crate) port: Option<String>,
+    /// The values fed as 0 and 1.
+    pub(crate) range: (f64, f64),
+}
+
 /// What `--emit` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Emit {
@@ -233,12 +242,35 @@ pub(crate) fn coding(text: &str) -> Result<Coding, String> {
         &[
             ("constant", Coding::ConstantCurrent),
             ("rate", Coding::Rate),
+            ("rate-rounded", Coding::RateRounded),
             ("poisson", Coding::Poisson),
             ("latency", Coding::Latency),
+            ("delta", Coding::Delta),
             ("spikes", Coding::Spikes),
             ("current", Coding::ConstantCurrent),
         ],
     )
+}
+
+/// `0..255`, `-1..1` or `PORT=-1..1`
+pub(crate) fn range(text: &str) -> Result<RangeValue, String> {
+    let (port, ends) = match text.split_once('=') {
+        Some((port, ends)) if !port.is_empty() => (Some(port.to_owned()), ends),
+        _ => (None, text),
+    };
+    let ends = ends.split_once("..").and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+    match ends {
+        Some((low, high)) if f64::is_finite(high - low) && low < high => Ok(RangeValue { port, range: (low, high) }),
+        _ => Err(format!("`{text}` is no range from a number to a larger one: write 0..255 or PORT=-1..1")),
+    }
+}
+
+/// The change that makes a spike of delta coding.
+pub(crate) fn delta(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(delta) if delta > 0.0 && delta <= 1.0 => Ok(delta),
+        _ => Err(format!("`{text}` is no number above 0 and at most 1")),
+    }
 }
 
 /// What data is.
@@ -346,6 +378,14 @@ mod tests {
         assert_eq!(input("in=a.npz").unwrap().port.as_deref(), Some("in"));
         assert_eq!(input("a/b=c.npz").unwrap().port, None);
         assert!(coding("rat").unwrap_err().contains("did you mean `rate`"));
+        // Every coding has its name.
+        assert!(Coding::ALL.iter().all(|known| coding(known.name()) == Ok(*known)));
+        assert_eq!(range("-1..1.5").unwrap(), RangeValue { port: None, range: (-1.0, 1.5) });
+        assert_eq!(range("in=0..255").unwrap(), RangeValue { port: Some("in".into()), range: (0.0, 255.0) });
+        for wrong in ["1..0", "0..0", "0..inf", "nan..1", "0-1", "in=", "..1"] {
+            assert!(range(wrong).is_err(), "{wrong}");
+        }
+        assert!(delta("0.2") == Ok(0.2) && delta("0").is_err() && delta("nan").is_err());
         assert_eq!(neuron("fc1[17]"), Ok(("fc1".into(), 17)));
         assert!(neuron("fc1").is_err());
     }

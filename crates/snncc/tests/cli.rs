@@ -353,6 +353,38 @@ fn emulate_and_verify_print_what_the_manual_lists() {
     assert!(unlabelled["accuracy"].is_null() && unlabelled.get("accuracy").is_some());
 }
 
+/// A network that says how it is fed needs no flags, from calibration to verification; flags win, and spikes stay spikes.
+#[test]
+fn defaults_of_a_run_need_no_flags() {
+    let place = place();
+    let run = "    run: (coding: \"rate-rounded\", steps: 12, ranges: {\"in\": (-1.0, 1.0)}),\n)";
+    let text = NETWORK.trim_end().strip_suffix(')').unwrap().to_owned() + run;
+    place.write("net.ron", text);
+    let data = "--input levels.csv --data-kind levels";
+    // Without a range, a value below 0 would be refused.
+    let levels = snncc_ir::Tensor::new(vec![2, 3], vec![-1.0_f32, 0.5, 1.0, 0.9, 0.1, 0.4]);
+    place.write("levels.npz", snncc_formats::tensor_files::write_npz(&[("x", levels.into())]));
+    place.run("compile net.ron --target tiny-loihi -o out --calibrate levels.npz").exits(0);
+    let copy = String::from_utf8(place.read("out/network/network.ron")).unwrap();
+    assert!(copy.contains("run: (coding: \"rate-rounded\", steps: 12, ranges: {\"in\": (-1.0, 1.0)})"), "{copy}");
+    let emulated = place.run(&format!("emulate out {data} --json")).exits(0).json();
+    assert_eq!((&emulated["coding"], &emulated["steps"]), (&"rate-rounded".into(), &12.into()));
+    // (x + 1) / 2 of the levels in 12 steps, rounded: 12, 9, 7 (7.4999); 7 (6.6), 11 (11.4), 8 (8.4); 10, 10 (10.2), 6.
+    assert_eq!(emulated["input_spikes"], 12 + 9 + 7 + 7 + 11 + 8 + 10 + 10 + 6);
+    let verified = place.run(&format!("verify out {data} --json")).exits(0).json();
+    assert_eq!((&verified["coding"], &verified["steps"]), (&"rate-rounded".into(), &12.into()));
+    let flags = place.run(&format!("emulate out {data} --coding rate --steps 4 --range 0..0.5 --json")).exits(0);
+    assert!(
+        flags.stderr.contains("warning[SNN0210]: input `in`: values outside 0 to 0.5 are fed as its ends (4 of 9)"),
+        "{}",
+        flags.stderr
+    );
+    let flags = flags.json();
+    assert_eq!((&flags["coding"], &flags["steps"]), (&"rate".into(), &4.into()));
+    let spikes = place.run("emulate out --input spikes.csv --json").exits(0).json();
+    assert_eq!(spikes["coding"], "spikes");
+}
+
 #[test]
 fn the_other_json_results_parse() {
     let place = place();

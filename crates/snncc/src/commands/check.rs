@@ -2,10 +2,12 @@
 
 use crate::args::CheckArgs;
 use crate::compilation::{Fit, Follower, Job, apply_overrides, options};
+use crate::conversion;
 use crate::load;
 use crate::session::{self, Outcome, Session};
 use serde_json::json;
 use snncc_compile::lower::{LowerOptions, lower};
+use snncc_convert::prepare::{self, Exactness, Fate};
 use snncc_ids::{Diagnostic, Diagnostics, Severity};
 
 /// What a check found, for its JSON form.
@@ -18,6 +20,9 @@ struct Findings {
 /// Checks a network.
 pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
     session.json = args.json;
+    if conversion::is_model(&args.network) {
+        return model(session, args);
+    }
     let network = load::network(session, &args.network);
     let target = args.target.as_deref().map(|name| load::target(session, name)).transpose();
     // Both are reported before either stops the check.
@@ -84,6 +89,59 @@ pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
     if ok {
         let target = args.target.as_deref().unwrap_or("loihi-emu");
         session.next(&format!("snncc compile {} --target {target} -o out", args.network.display()));
+    }
+    outcome
+}
+
+/// Checks a trained network: every node of the file, and what becomes of it.
+fn model(session: &mut Session, args: &CheckArgs) -> Outcome {
+    let model = conversion::read(session, &args.network)?;
+    let options = args.conversion.options(conversion::STEPS, args.lowering.dt);
+    let fates = prepare::check(&model.ann, &options);
+    let prepared = prepare::prepare(&model.ann, &options);
+    let name = |exactness: Exactness| match exactness {
+        Exactness::Exact => "exact",
+        Exactness::Approximate => "approximate",
+        Exactness::Unsupported => "unsupported",
+    };
+    if !args.json {
+        let width = |of: &dyn Fn(&Fate) -> usize| fates.iter().map(of).max().unwrap_or(0).max(4);
+        let (names, kinds) = (width(&|fate| fate.name.chars().count()), width(&|fate| fate.kind.chars().count()));
+        let mut text = format!("{:names$}  {:kinds$}  {:11}  what becomes of it\n", "node", "type", "");
+        for fate in &fates {
+            text +=
+                &format!("{:names$}  {:kinds$}  {:11}  {}\n", fate.name, fate.kind, name(fate.exactness), fate.note);
+        }
+        let count = |exactness: Exactness| fates.iter().filter(|fate| fate.exactness == exactness).count();
+        let counts = [Exactness::Exact, Exactness::Approximate, Exactness::Unsupported].map(count);
+        text += &format!(
+            "{} nodes: {} exact, {} approximate, {} unsupported\n",
+            fates.len(),
+            counts[0],
+            counts[1],
+            counts[2]
+        );
+        session::print(&text);
+    }
+    let outcome = match prepared {
+        Ok(prepared) => {
+            session.say(prepared.warnings, Some(&model.source));
+            Ok(0)
+        }
+        Err(problems) => Err(session.fail(problems, Some(&model.source))),
+    };
+    if args.json {
+        let node = |fate: &Fate| json!({"name": fate.name, "type": fate.kind, "exactness": name(fate.exactness), "note": fate.note});
+        session::print_json(&json!({
+            "ok": outcome.is_ok(),
+            "nodes": fates.iter().map(node).collect::<Vec<_>>(),
+            "errors": session.count(Severity::Error),
+            "warnings": session.count(Severity::Warning),
+            "diagnostics": session.diagnostics_json(),
+        }));
+    }
+    if outcome.is_ok() {
+        session.next(&format!("snncc convert {} --calibrate DATA", args.network.display()));
     }
     outcome
 }

@@ -3,6 +3,7 @@
 use crate::args::{CalibrationArgs, CompileArgs};
 use crate::calibrate::calibrate;
 use crate::compilation::{Follower, Job, Results, apply_overrides, options};
+use crate::conversion;
 use crate::data::{self, DataRequest};
 use crate::files::sha256_hex;
 use crate::load::{self, LoadedNetwork, LoadedTarget};
@@ -15,9 +16,13 @@ use crate::stage_text;
 use crate::values::{Emit, InputValue};
 use serde_json::json;
 use snncc_compile::{Calibration, Compiled, Options};
+use snncc_formats::ron_network::SpanIndex;
 use snncc_ids::{Diagnostics, Severity};
 use snncc_report::{ReportData, Value, views};
 use std::path::{Path, PathBuf};
+
+/// Samples of a calibration of the quantizer.
+const CALIBRATION_SAMPLES: usize = 200;
 
 /// Folder for `out/NET@TARGET`.
 fn default_output(network: &Path, target: &str) -> PathBuf {
@@ -31,8 +36,12 @@ pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
     let output = args.output.clone().unwrap_or_else(|| default_output(&args.network, &args.target));
     // Before the work, not after it: is the place free?
     let folder = OutputFolder::begin(&output, args.force).map_err(|message| session.usage(&message))?;
-    let network = load::network(session, &args.network);
-    let target = load::target(session, &args.target);
+    let (network, target) = if conversion::is_model(&args.network) {
+        let target = load::target(session, &args.target)?;
+        (converted(session, args, &target), Ok(target))
+    } else {
+        (load::network(session, &args.network), load::target(session, &args.target))
+    };
     let (mut network, target) = match (network, target) {
         (Ok(network), Ok(target)) => (network, target),
         (Err(failure), Ok(target)) => {
@@ -94,6 +103,30 @@ fn command_line() -> Vec<String> {
         .collect()
 }
 
+/// The spiking network of a trained one.
+fn converted(session: &mut Session, args: &CompileArgs, target: &LoadedTarget) -> Outcome<LoadedNetwork> {
+    let mut model = conversion::read(session, &args.network)?;
+    let data: Vec<InputValue> =
+        args.calibration.calibrate.iter().map(|file| InputValue { port: None, file: file.clone() }).collect();
+    let request = conversion::Request {
+        args: &args.conversion,
+        calibrate: &data,
+        samples: args.calibration.calibrate_samples.unwrap_or(conversion::SAMPLES),
+        steps: args.calibration.steps.unwrap_or(conversion::STEPS),
+        coding: args.calibration.coding,
+        dt_s: args.lowering.dt,
+        seed: 1,
+    };
+    let (converted, _) = conversion::run(session, &mut model, &request, Some(target))?;
+    Ok(LoadedNetwork {
+        network: converted.network,
+        source: model.source,
+        spans: SpanIndex::default(),
+        // The calibration is listed by the step that it serves next.
+        inputs: model.inputs.into_iter().filter(|(role, ..)| role != "calibration").collect(),
+    })
+}
+
 /// Runs the calibration, where there is data.
 fn calibration(
     session: &mut Session,
@@ -108,9 +141,12 @@ fn calibration(
         labels: args.labels.as_ref(),
         kind: None,
         coding: args.coding,
+        ranges: &args.range,
+        delta: args.delta,
         steps: args.steps,
-        samples: Some(args.calibrate_samples),
+        samples: Some(args.calibrate_samples.unwrap_or(CALIBRATION_SAMPLES)),
         seed: 1,
+        defaults: &network.network.run,
     };
     let fail = |session: &mut Session, problems: Diagnostics| {
         let problems = network.annotate(problems.0);

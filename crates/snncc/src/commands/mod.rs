@@ -3,6 +3,7 @@
 mod check;
 mod compile;
 mod completions;
+mod convert;
 mod demo;
 mod emulate;
 mod explain;
@@ -19,6 +20,7 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Outcome {
     match command {
         Command::Demo(args) => demo::run(session, &args),
         Command::Check(args) => check::run(session, &args),
+        Command::Convert(args) => convert::run(session, &args),
         Command::Compile(args) => compile::run(session, &args),
         Command::Emulate(args) => emulate::run(session, &args),
         Command::Verify(args) => verify::run(session, &args),

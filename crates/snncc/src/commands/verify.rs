@@ -24,10 +24,8 @@ const STATE_SAMPLES: usize = 4;
 pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     session.json = args.json;
     let running = Running::open(session, &args.dir, &args.data)?;
-    let (network, quantized) = (running.opened.network(), running.opened.quantized());
-    let (network, quantized) =
-        network.and_then(|n| Ok((n, quantized?))).map_err(|message| session.fail_files(&message))?;
-    let float = float_network(&network).map_err(|problems| session.fail(problems, None))?;
+    let quantized = running.opened.quantized().map_err(|message| session.fail_files(&message))?;
+    let float = float_network(&running.network).map_err(|problems| session.fail(problems, None))?;
     if float.is_none() {
         session.note("note: the network is given in integers; there is no float reference to compare with");
     }

@@ -1,0 +1,173 @@
+//! Corrections after conversion, without labels: the spiking network runs on the calibration data, layer by layer, and the
+//! mean activation of every channel is brought to the trained network's.
+//!
+//! A rate differs from its activation for two kinds of reasons. Rounding and the order in which spikes arrive cost a number of
+//! spikes that does not grow with the steps: a shift of the initial membrane undoes it for any number of steps. Clipping costs
+//! a part of the rate: a bias undoes it. One run cannot tell them apart, two runs of different length can; with one, what
+//! exceeds a threshold is taken to be the second kind. (Li et al., *A free lunch from ANN*, ICML 2021, correct the bias alone.)
+//!
+//! **Invariant:** a layer is corrected after all layers before it, so that it sees their corrected spikes.
+
+use crate::build::{self, Built, Corrections, LayerCorrection};
+use crate::data::CalibrationData;
+use crate::options::{ConvertOptions, Correction};
+use crate::pipeline::Progress;
+use rayon::prelude::*;
+use snncc_ids::{AnnNodeId, Diagnostics};
+use snncc_ir::ann::Ann;
+use snncc_ir::network::Reset;
+use snncc_reference::float::{FloatNetwork, FloatOptions, Record};
+use std::collections::BTreeMap;
+
+/// Samples that a correction looks at.
+const SAMPLES: usize = 500;
+/// Layers that are corrected one by one; of more, several are corrected in one run.
+const MOST_RUNS: usize = 12;
+/// Part of the steps that the shorter of two runs takes.
+const SHORT_RUN: u32 = 4;
+
+/// Mean activation by channel.
+pub(crate) type Means = BTreeMap<AnnNodeId, Vec<f64>>;
+
+/// What spiking layers and outputs do on the data.
+pub(crate) struct Measured {
+    /// Spikes per step times scale, by layer and channel.
+    pub(crate) means: Means,
+    /// Spikes per neuron and step, by layer.
+    pub(crate) rates: BTreeMap<AnnNodeId, f64>,
+    /// Mean membrane of each element of each output after the last step, divided by the steps.
+    pub(crate) outputs: Vec<Vec<f64>>,
+    /// The class that each sample gets.
+    pub(crate) classes: Vec<usize>,
+}
+
+/// Runs the spiking network on the first `samples` samples for `steps` steps each.
+pub(crate) fn measure(
+    built: &Built,
+    data: &CalibrationData<'_>,
+    samples: usize,
+    steps: u32,
+) -> Result<Measured, Diagnostics> {
+    let network = FloatNetwork::new(&built.network, &FloatOptions::default())?;
+    let record = Record::default();
+    let runs: Vec<(Vec<Vec<f64>>, Vec<Vec<f64>>, usize)> = (0..samples)
+        .into_par_iter()
+        .map(|sample| {
+            let stimulus = data.stimulus(sample, steps)?;
+            let trace = network.observe(&stimulus.input(), steps, &record)?;
+            let counts_of = |layer: &build::BuiltLayer| -> Vec<f64> {
+                let population = trace.population(&layer.name).expect("bug in snncc: a layer without population");
+                let statistics = population.statistics.as_ref().expect("bug in snncc: observed");
+                statistics.activity.chunks_exact(layer.plane).map(|channel| channel.iter().sum()).collect()
+            };
+            let counts = built.layers.iter().map(counts_of).collect();
+            let class = trace.outputs.first().map_or(0, |output| output.class());
+            Ok((counts, trace.outputs.into_iter().map(|output| output.last).collect(), class))
+        })
+        .collect::<Result<_, Diagnostics>>()?;
+    let total = f64::from(steps) * samples as f64;
+    let mut measured =
+        Measured { means: Means::new(), rates: BTreeMap::new(), outputs: Vec::new(), classes: Vec::new() };
+    for (at, layer) in built.layers.iter().enumerate() {
+        let mut sums = vec![0.0; layer.scales.len()];
+        runs.iter().for_each(|run| sums.iter_mut().zip(&run.0[at]).for_each(|(sum, count)| *sum += count));
+        let spikes: f64 = sums.iter().sum();
+        measured.rates.insert(layer.node, spikes / (total * (layer.plane * layer.scales.len()) as f64));
+        let mean = |(sum, scale): (&f64, &f64)| sum * scale / (total * layer.plane as f64);
+        measured.means.insert(layer.node, sums.iter().zip(&layer.scales).map(mean).collect());
+    }
+    for at in 0..runs.first().map_or(0, |run| run.1.len()) {
+        let mut sums = vec![0.0; runs[0].1[at].len()];
+        runs.iter().for_each(|run| sums.iter_mut().zip(&run.1[at]).for_each(|(sum, value)| *sum += value));
+        measured.outputs.push(sums.into_iter().map(|sum| sum / total).collect());
+    }
+    measured.classes = runs.iter().map(|run| run.2).collect();
+    Ok(measured)
+}
+
+/// Factors on the thresholds of neurons that lose at every spike what is above the threshold.
+///
+/// With the mean loss `o` a spike, `n` spikes take `n (θ + o)` from the membrane where the trained network's activation asks for
+/// `n′ θ`: so `o = (n′/n − 1) θ`, and the threshold `θ − o` gives `n′` spikes. The loss of a constant input `z` is between 0 and
+/// `z`; more than three quarters of the threshold are not taken off.
+fn overshoot_factors(wanted: &[f64], means: &[f64]) -> Vec<f64> {
+    let factor = |(wanted, mean): (&f64, &f64)| if *mean > 0.0 { (2.0 - wanted / mean).clamp(0.25, 1.0) } else { 1.0 };
+    wanted.iter().zip(means).map(factor).collect()
+}
+
+/// Finds the corrections of all layers. `wanted` are the trained network's means.
+///
+/// # Errors
+/// What the float reference finds in the network.
+pub(crate) fn correct(
+    ann: &Ann,
+    scales: &BTreeMap<AnnNodeId, Vec<f64>>,
+    wanted: &Means,
+    data: &CalibrationData<'_>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<Corrections, Diagnostics> {
+    let mut corrections = Corrections::new();
+    if options.correction == Correction::None {
+        return Ok(corrections);
+    }
+    let layers = build::spiking_layers(ann, options);
+    let samples = data.count().min(SAMPLES);
+    let short = (options.steps / SHORT_RUN).max(1);
+    let groups = layers.chunks(layers.len().div_ceil(MOST_RUNS).max(1));
+    progress.begin("correct", groups.len());
+    for group in groups {
+        let mut built = build::build(ann, scales, &corrections, data.ranges(), options)?;
+        if options.reset == Reset::ToValue {
+            let run = measure(&built, data, samples, options.steps)?;
+            for layer in built.layers.iter().filter(|layer| group.contains(&layer.node)) {
+                let threshold = overshoot_factors(&wanted[&layer.node], &run.means[&layer.node]);
+                corrections.insert(layer.node, LayerCorrection { threshold, ..LayerCorrection::default() });
+            }
+            built = build::build(ann, scales, &corrections, data.ranges(), options)?;
+        }
+        let long_run = measure(&built, data, samples, options.steps)?;
+        let short_run = match options.correction {
+            Correction::Both if short < options.steps => Some(measure(&built, data, samples, short)?),
+            _ => None,
+        };
+        for layer in built.layers.iter().filter(|layer| group.contains(&layer.node)) {
+            let error = |means: &Means| -> Vec<f64> {
+                wanted[&layer.node].iter().zip(&means[&layer.node]).map(|(wanted, mean)| wanted - mean).collect()
+            };
+            let long = error(&long_run.means);
+            let steps = f64::from(options.steps);
+            let channels = layer.scales.len();
+            let mut correction = LayerCorrection {
+                bias: vec![0.0; channels],
+                potential: vec![0.0; channels],
+                threshold: corrections.get(&layer.node).map_or(Vec::new(), |known| known.threshold.clone()),
+            };
+            for channel in 0..channels {
+                let scale = layer.scales[channel];
+                let (potential, bias) = match (options.correction, &short_run) {
+                    (Correction::Bias, _) => (0.0, long[channel]),
+                    (_, Some(short_run)) => {
+                        // T·e = potential + bias·T, for both lengths.
+                        let (few, error) = (f64::from(short), error(&short_run.means)[channel]);
+                        let bias = (steps * long[channel] - few * error) / (steps - few);
+                        let potential = (steps * (long[channel] - bias)).clamp(-scale, scale);
+                        (potential, long[channel] - potential / steps)
+                    }
+                    _ => {
+                        let potential = (steps * long[channel]).clamp(-scale, scale);
+                        (potential, long[channel] - potential / steps)
+                    }
+                };
+                correction.potential[channel] = potential;
+                correction.bias[channel] = bias;
+            }
+            if correction.bias.iter().all(|bias| *bias == 0.0) {
+                correction.bias.clear();
+            }
+            corrections.insert(layer.node, correction);
+        }
+        progress.advance(1);
+    }
+    Ok(corrections)
+}

@@ -1,0 +1,210 @@
+//! The conversion as a whole.
+
+use crate::build::{self, Built, Corrections};
+use crate::correct::{self, Means};
+use crate::data::CalibrationData;
+use crate::options::{ConvertOptions, MaxPooling};
+use crate::prepare::{self, Prepared};
+use crate::scales::{self, Scales};
+use crate::statistics;
+use serde::Serialize;
+use snncc_ids::{AnnNodeId, Diagnostics};
+use snncc_ir::Network;
+use snncc_ir::ann::{Activation, Ann, AnnOp};
+use snncc_ir::network::RunDefaults;
+use snncc_reference::ann::AnnExecutor;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Samples by which forms of max pooling are compared.
+const COMPARED_SAMPLES: usize = 200;
+/// Agreement that the cheaper form may lose.
+const WORTH: f64 = 0.005;
+
+/// Follows a conversion.
+pub trait Progress: Sync {
+    /// A stage of so many parts begins.
+    fn begin(&self, _stage: &str, _total: usize) {}
+    /// So many parts more are done.
+    fn advance(&self, _parts: usize) {}
+}
+
+/// Nobody follows.
+#[derive(Clone, Copy, Debug)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {}
+
+/// A converted network.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The spiking network, with the coding, steps and input ranges that it was made for.
+    pub network: Network,
+    /// The rewritten trained network.
+    pub prepared: Prepared,
+    /// Spiking layers, inputs of a layer before it.
+    pub layers: Vec<build::BuiltLayer>,
+    /// What conversion did to each layer.
+    pub report: Vec<LayerReport>,
+    /// Share of the calibration samples on which trained and spiking network name the same class.
+    pub agreement: f64,
+    /// The form of max pooling that was taken.
+    pub max_pool: MaxPooling,
+}
+
+/// What conversion did to a layer. Activations are in units of the trained network, means over samples and elements.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerReport {
+    /// Name of the population.
+    pub name: String,
+    /// Neurons.
+    pub neurons: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Smallest, mean and largest scale: the activation that a spike in every step stands for.
+    pub scale: [f64; 3],
+    /// Share of activations above their scale.
+    pub clipped: f64,
+    /// Mean activation of the trained network.
+    pub mean_activation: f64,
+    /// Mean of spikes times scale after correction.
+    pub mean_spiking: f64,
+    /// Mean over channels of the magnitude of the difference of means, relative to the scale, without correction and with it.
+    pub shift: [f64; 2],
+    /// Spikes per neuron and step.
+    pub rate: f64,
+    /// Steps from the input to this layer's spikes on a chip.
+    pub latency_steps: u32,
+}
+
+/// Converts `ann`.
+///
+/// # Errors
+/// SNN0301 for layers without spiking form, SNN0303 for data that does not suit.
+pub fn convert(
+    ann: &Ann,
+    data: &CalibrationData<'_>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<Converted, Diagnostics> {
+    let has_max_pool = ann.nodes().iter().any(|node| {
+        matches!(&node.op, AnnOp::Pool(pool) if pool.function == snncc_ir::ann::PoolFunction::Maximum)
+            || matches!(node.op, AnnOp::GlobalPool(snncc_ir::ann::PoolFunction::Maximum))
+    });
+    if options.max_pool != MaxPooling::Measured {
+        return convert_with(ann, data, options, progress);
+    }
+    let tree = convert_with(ann, data, &ConvertOptions { max_pool: MaxPooling::Tree, ..options.clone() }, progress)?;
+    if !has_max_pool {
+        return Ok(tree);
+    }
+    let average = ConvertOptions { max_pool: MaxPooling::Average, ..options.clone() };
+    let average = convert_with(ann, data, &average, progress)?;
+    Ok(if average.agreement + WORTH >= tree.agreement { average } else { tree })
+}
+
+fn convert_with(
+    ann: &Ann,
+    data: &CalibrationData<'_>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<Converted, Diagnostics> {
+    let prepared = prepare::prepare(ann, options)?;
+    let layers = build::spiking_layers(&prepared.ann, options);
+    progress.begin("measure", data.count());
+    let seen = AtomicUsize::new(0);
+    let follow = |done: usize| progress.advance(done.saturating_sub(seen.fetch_max(done, Ordering::Relaxed)));
+    let statistics = statistics::measure(&prepared.ann, &layers, &data.values(), data.count(), &follow)?;
+    let chosen: BTreeMap<AnnNodeId, Scales> = statistics
+        .iter()
+        .map(|layer| {
+            let mut scales = scales::choose(layer, options.balance, options.per_channel, options.steps);
+            if let AnnOp::Activation(Activation::Clip { max, .. }) = &prepared.ann.nodes()[layer.node].op {
+                // A neuron that spikes in every step clips, exactly.
+                scales.scales.iter_mut().for_each(|scale| *scale = scale.min((*max).into()));
+            }
+            (layer.node, scales)
+        })
+        .collect();
+    let scales: BTreeMap<AnnNodeId, Vec<f64>> =
+        chosen.iter().map(|(node, chosen)| (*node, chosen.scales.clone())).collect();
+    let wanted: Means = statistics
+        .iter()
+        .map(|layer| (layer.node, layer.channels.iter().map(|channel| channel.mean_above_zero()).collect()))
+        .collect();
+    let corrections = correct::correct(&prepared.ann, &scales, &wanted, data, options, progress)?;
+    let plain = build::build(&prepared.ann, &scales, &Corrections::new(), data.ranges(), options)?;
+    let built = build::build(&prepared.ann, &scales, &corrections, data.ranges(), options)?;
+    let samples = data.count().min(COMPARED_SAMPLES);
+    progress.begin("compare", 2);
+    let before = correct::measure(&plain, data, samples, options.steps)?;
+    progress.advance(1);
+    let after = correct::measure(&built, data, samples, options.steps)?;
+    progress.advance(1);
+    let report = report(&built, &chosen, &wanted, &before, &after);
+    let classes = classes(&prepared.ann, data, samples)?;
+    let same = classes.iter().zip(&after.classes).filter(|(a, b)| a == b).count();
+    let Built { mut network, layers } = built;
+    network.run = RunDefaults {
+        coding: Some(data.coding().name().to_owned()),
+        steps: Some(options.steps),
+        ranges: data.ports().map(str::to_owned).zip(data.ranges().iter().copied()).collect(),
+    };
+    Ok(Converted {
+        network,
+        prepared,
+        layers,
+        report,
+        agreement: same as f64 / samples as f64,
+        max_pool: options.max_pool,
+    })
+}
+
+/// The class that the trained network gives each of the first `samples` samples.
+fn classes(ann: &Ann, data: &CalibrationData<'_>, samples: usize) -> Result<Vec<usize>, Diagnostics> {
+    let executor = AnnExecutor::new(ann)?;
+    let elements = executor.input_elements().to_vec();
+    let values = data.values();
+    let input: Vec<&[f32]> = values.iter().zip(elements).map(|(values, len)| &values[..samples * len]).collect();
+    let outputs = executor.outputs(&input, samples);
+    let Some(output) = outputs.first() else { return Ok(vec![0; samples]) };
+    let argmax =
+        |values: &[f32]| (0..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best });
+    Ok(output.chunks_exact(output.len() / samples).map(argmax).collect())
+}
+
+fn report(
+    built: &Built,
+    chosen: &BTreeMap<AnnNodeId, Scales>,
+    wanted: &Means,
+    before: &correct::Measured,
+    after: &correct::Measured,
+) -> Vec<LayerReport> {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let mut reports = Vec::new();
+    for layer in &built.layers {
+        let wanted = &wanted[&layer.node];
+        let shift = |measured: &correct::Measured| {
+            let differences = wanted.iter().zip(&measured.means[&layer.node]).zip(&layer.scales);
+            mean(&differences.map(|((wanted, mean), scale)| (wanted - mean).abs() / scale).collect::<Vec<_>>())
+        };
+        let scales = &layer.scales;
+        reports.push(LayerReport {
+            name: layer.name.clone(),
+            neurons: layer.plane * scales.len(),
+            channels: scales.len(),
+            scale: [
+                scales.iter().copied().fold(f64::INFINITY, f64::min),
+                mean(scales),
+                scales.iter().copied().fold(0.0, f64::max),
+            ],
+            clipped: chosen[&layer.node].clipped,
+            mean_activation: mean(wanted),
+            mean_spiking: mean(&after.means[&layer.node]),
+            shift: [shift(before), shift(after)],
+            rate: after.rates[&layer.node],
+            latency_steps: 0,
+        });
+    }
+    reports
+}

@@ -1,0 +1,114 @@
+//! `snncc convert`: from a trained network to a spiking one, as RON or NIR.
+
+use crate::args::ConvertArgs;
+use crate::conversion::{self, Request};
+use crate::output::write_atomically;
+use crate::session::{self, Outcome, Session};
+use serde_json::json;
+use snncc_convert::{Converted, LayerReport};
+use snncc_formats::{nir, ron_network};
+use snncc_ids::{Diagnostic, code};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Values that are written into the RON text itself.
+const INLINE_VALUES: usize = 16;
+
+/// Converts a network.
+pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
+    session.json = args.json;
+    let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("ron"));
+    let is_nir = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("nir"));
+    if !is_nir && output.extension().is_none_or(|extension| extension != "ron") {
+        return Err(session.usage(&format!("`{}` is neither .ron nor .nir", output.display())));
+    }
+    if !conversion::is_model(&args.model) {
+        return rewrite(session, args, &output, is_nir);
+    }
+    let target = args.target.as_deref().map(|name| crate::load::target(session, name)).transpose()?;
+    let mut model = conversion::read(session, &args.model)?;
+    let request = Request {
+        args: &args.conversion,
+        calibrate: &args.calibrate,
+        samples: args.calibrate_samples,
+        steps: args.steps,
+        coding: args.coding,
+        dt_s: args.dt,
+        seed: args.seed,
+    };
+    let (converted, _) = conversion::run(session, &mut model, &request, target.as_ref())?;
+    write(session, &converted.network, &output, is_nir)?;
+    if args.json {
+        session::print_json(&json!({
+            "output": output.display().to_string(),
+            "steps": args.steps,
+            "neurons": converted.report.iter().map(|layer| layer.neurons).sum::<usize>(),
+            "agreement": converted.agreement,
+            "layers": converted.report,
+            "diagnostics": session.diagnostics_json(),
+        }));
+    } else {
+        session::print(&table(&converted, args.steps));
+    }
+    let target = args.target.as_deref().unwrap_or("loihi-emu");
+    session.next(&format!("snncc compile {} --target {target}", output.display()));
+    Ok(0)
+}
+
+/// A spiking network that is only written in the other format.
+fn rewrite(session: &mut Session, args: &ConvertArgs, output: &Path, is_nir: bool) -> Outcome {
+    let loaded = crate::load::network(session, &args.model)?;
+    write(session, &loaded.network, output, is_nir)?;
+    if args.json {
+        session::print_json(&json!({ "output": output.display().to_string() }));
+    }
+    Ok(0)
+}
+
+fn write(session: &mut Session, network: &snncc_ir::Network, output: &Path, is_nir: bool) -> Outcome<()> {
+    let files: Vec<(std::path::PathBuf, Vec<u8>)> = if is_nir {
+        let bytes = nir::write_nir(network).map_err(|problems| session.fail(problems, None))?;
+        vec![(output.to_owned(), bytes)]
+    } else {
+        let tensors = output.with_extension("npz");
+        let name = tensors.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+        let written = ron_network::write_network(network, &name, INLINE_VALUES);
+        let beside = written.files.into_iter().map(|(_, bytes)| (tensors.clone(), bytes));
+        beside.chain([(output.to_owned(), written.text.into_bytes())]).collect()
+    };
+    for (path, bytes) in files {
+        write_atomically(&path, &bytes)
+            .map_err(|message| session.fail(Diagnostic::error(code::OUTPUT_FOLDER, message).into(), None))?;
+    }
+    Ok(())
+}
+
+/// The layers as a table.
+fn table(converted: &Converted, steps: u32) -> String {
+    let width = converted.report.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(5);
+    let mut text = format!(
+        "{:width$}  neurons  scale (min mean max)      clipped   rate  mean (ANN → SNN)    shift (before → after)\n",
+        "layer"
+    );
+    for layer in &converted.report {
+        let LayerReport { name, neurons, scale, clipped, rate, mean_activation, mean_spiking, shift, .. } = layer;
+        let _ = writeln!(
+            text,
+            "{name:width$}  {neurons:7}  {:7.3} {:7.3} {:7.3}  {:7.3} %  {rate:5.3}  {mean_activation:7.4} → {mean_spiking:7.4}  \
+             {:7.4} → {:7.4}",
+            scale[0],
+            scale[1],
+            scale[2],
+            clipped * 100.0,
+            shift[0],
+            shift[1],
+        );
+    }
+    let neurons: usize = converted.report.iter().map(|layer| layer.neurons).sum();
+    let _ = writeln!(
+        text,
+        "{neurons} spiking neurons; the same class as the trained network on {:.1} % of the calibration samples at {steps} steps",
+        converted.agreement * 100.0
+    );
+    text
+}
