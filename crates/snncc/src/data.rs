@@ -477,7 +477,8 @@ mod tests {
         // A coding that does not suit is the network's, and the message says so.
         let latency = RunDefaults { coding: Some("latency".to_owned()), ..RunDefaults::default() };
         let series = DataRequest { kind: Some(DataKind::Series), defaults: &latency, ..request(&inputs) };
-        assert!(fault(&series).contains("the network asks for the coding `latency`"));
+        let problem = read(&series, &ports).err().unwrap().0.remove(0);
+        assert_eq!(problem.notes, ["the network asks for the coding `latency`; --coding takes another"]);
         std::fs::write(&path, "t,neuron\n1,0\n5,1\n").unwrap();
         let (data, _) = read(&DataRequest { kind: None, ..base() }, &ports).unwrap();
         assert_eq!((data.coding, data.steps), (Coding::Spikes, 5));

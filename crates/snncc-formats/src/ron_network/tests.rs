@@ -407,6 +407,32 @@ fn mapping_is_checked() {
 }
 
 #[test]
+fn defaults_of_a_run_are_checked() {
+    let text = |run: &str| {
+        format!("(schema: 1, nodes: {{\"in\": Input(shape: 4), \"a\": I()}}, edges: [(\"in\", \"a\")], run: ({run}))")
+    };
+    let network = read(&text("coding: \"constant\", ranges: {\"in\": (-1, 3e2)}")).unwrap().network;
+    // A coding has one name in networks.
+    let expected =
+        RunDefaults { coding: Some("current".into()), steps: None, ranges: vec![("in".into(), (-1.0, 300.0))] };
+    assert_eq!(network.run, expected);
+    assert_eq!(read(&text("")).unwrap().network.run, RunDefaults::default());
+    let wrong = "coding: \"rate-round\", steps: 0, ranges: {\"on\": (0, 1), \"a\": (0, 1), \"in\": (1, 1), \"in\": 2}";
+    let found: Vec<String> = problems(&text(wrong)).into_iter().map(|(message, _)| message).collect();
+    let expected = [
+        "SNN0103 run/coding: `rate-round` is not a coding [did you mean `rate-rounded`?]",
+        "SNN0203 run/steps: a run has at least one step",
+        "SNN0201 run/ranges: there is no node `on` [did you mean `in`?]",
+        "SNN0203 run/ranges/a: `a` is not an input",
+        "SNN0203 run/ranges/in: the range 1 to 1 does not go from a number to a larger one",
+        "SNN0208 run/ranges/in: `ranges` has the input `in` twice",
+        "SNN0104 run/ranges/in: expected (low, high), found a number",
+    ];
+    assert_eq!(found, expected);
+    assert!(problems(&text("zzz: 1"))[0].0.contains("`zzz` is not a field of `run`"));
+}
+
+#[test]
 fn syntax_errors_name_the_open_bracket() {
     let text = "(schema: 1,\n nodes: {\"a\": I(r: [1, 2),\n}, edges: [])";
     let problem = read(text).unwrap_err().0.remove(0);
