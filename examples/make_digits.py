@@ -2,9 +2,9 @@
 
     KERAS_BACKEND=jax python examples/make_digits.py digits8x8.npz
 
-Needs numpy, onnx and Keras 3 with any backend; the checked-in files were made with the jax backend on a CPU. The argument
-is an .npz with `images` (1797, 8, 8), levels 0 to 16, and `labels` (1797): `sklearn.datasets.load_digits()` has both, and is
-used without an argument. Seeded: the same versions give the same weights. (A .keras file also holds the date.)
+Needs numpy, onnx and Keras 3; the checked-in files were made with the jax backend on a CPU. The argument is an .npz with
+`images` (1797, 8, 8), levels 0 to 16, and `labels` (1797). Without one, `sklearn.datasets.load_digits()` is taken, which
+has the same. Seeded: the same versions of the packages give the same weights. (A .keras file also holds the date.)
 """
 import os
 import sys
@@ -94,7 +94,7 @@ def to_onnx(model):
     current = "input"
     for layer in model.layers:
         name = layer.name
-        weights = [np.asarray(weight) for weight in layer.get_weights()]
+        weights = layer.get_weights()
         match type(layer).__name__:
             case "Dense":
                 kernel, bias = weights
@@ -158,7 +158,7 @@ if __name__ == "__main__":
         for_onnx = for_keras if flat else (lambda x: x[:, None])
         model = train(name, layers, for_keras(x[:TRAINING]), labels[:TRAINING], epochs)
         converted = to_onnx(model)
-        outputs = np.asarray(model(for_keras(test)))
+        outputs = keras.ops.convert_to_numpy(model(for_keras(test)))
         difference = np.abs(outputs - run_onnx(converted, for_onnx(test))).max()
         assert difference < 1e-4, difference
         model.save(os.path.join(folder, f"{name}.keras"))
@@ -167,6 +167,6 @@ if __name__ == "__main__":
         np.save(os.path.join(folder, "digits-test.npy"), images[TRAINING:])
         np.save(os.path.join(folder, "digits-test-labels.npy"), truth)
         right = int((outputs.argmax(1) == truth).sum())
-        seen = np.asarray(model(for_keras(x[:TRAINING]))).argmax(1) == labels[:TRAINING]
+        seen = keras.ops.convert_to_numpy(model(for_keras(x[:TRAINING]))).argmax(1) == labels[:TRAINING]
         print(f"{name}: {right} of {len(truth)} test digits ({100 * right / len(truth):.2f} %),", end=" ")
         print(f"{int(seen.sum())} of {TRAINING} training digits, ONNX within {difference:.1e}")

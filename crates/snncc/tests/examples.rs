@@ -36,6 +36,42 @@ fn mnist_mlp() {
     runs("mnist-mlp");
 }
 
+/// Runs the commands of the README of a trained network, and compares what is stable about the chip and its accuracy.
+fn converts(name: &str) {
+    let place = Place::example(name);
+    let readme = String::from_utf8(place.read("README.md")).unwrap();
+    let mut summary = String::new();
+    for command in readme_commands(name) {
+        let result = place.run(&format!("{command} --json")).exits(0).json();
+        let figures: &[&str] = match command.split(' ').next() {
+            Some("convert") => &[],
+            Some("compile") => &["neurons", "synapses", "cores"],
+            Some("emulate") => &["samples", "steps", "correct", "accuracy", "checked_samples", "mismatches"],
+            _ => panic!("a README that converts has no other command: {command}"),
+        };
+        if command.starts_with("emulate") {
+            let row = format!("| {} | {} |", result["steps"], result["correct"]);
+            assert!(readme.contains(&row), "the README's table has another figure than {row}");
+        }
+        summary += &format!("{command}\n");
+        for figure in figures {
+            assert!(!result[figure].is_null(), "{command} has no {figure}: {result}");
+            summary += &format!("  {figure}: {}\n", result[figure]);
+        }
+    }
+    compare(name, "summary", &summary);
+}
+
+#[test]
+fn digits_mlp() {
+    converts("digits-mlp");
+}
+
+#[test]
+fn digits_lenet() {
+    converts("digits-lenet");
+}
+
 #[test]
 fn recurrent() {
     runs("recurrent");
