@@ -183,7 +183,7 @@ fn spiking_layer(
     neuron.comparison = options.comparison;
     neuron.reset = options.reset;
     let population = emitter.neurons(id, &name, Node::Neuron(neuron), &sources, &spread(&scales, plane));
-    BuiltLayer { node: id, population, name, plane, scales }
+    BuiltLayer { node: id, population, name: emitter.name_of(population), plane, scales }
 }
 
 /// Steps of a membrane time constant that stands for none: a power of two, so that `r · dt / tau` is exactly 1.

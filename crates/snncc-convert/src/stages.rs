@@ -136,8 +136,8 @@ struct Outcome {
 }
 
 /// Sums over values `a` of the trained network and differences `d`.
-#[derive(Clone, Copy, Default)]
-struct Sums {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sums {
     value: f64,
     value_squares: f64,
     difference: f64,
@@ -218,7 +218,8 @@ impl Outcome {
 }
 
 impl Sums {
-    fn of(float: &[f32], value: &[f32]) -> Self {
+    /// Of values of the trained network, and those that stand for them.
+    pub fn of(float: &[f32], value: &[f32]) -> Self {
         let mut sums = Self::default();
         for (float, value) in float.iter().zip(value) {
             let (float, difference) = (f64::from(*float), f64::from(*value) - f64::from(*float));
@@ -230,14 +231,16 @@ impl Sums {
         sums
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds the sums of other samples.
+    pub fn add(&mut self, other: Self) {
         self.value += other.value;
         self.value_squares += other.value_squares;
         self.difference += other.difference;
         self.difference_squares += other.difference_squares;
     }
 
-    fn error(&self, node: AnnNodeId) -> LayerError {
+    /// The error of the layer that the values are of.
+    pub fn error(&self, node: AnnNodeId) -> LayerError {
         let ratio = |difference: f64, value: f64| if difference == 0.0 { 0.0 } else { difference / value };
         LayerError {
             node,

@@ -233,6 +233,11 @@ impl<'a> Emitter<'a> {
         sources[0]
     }
 
+    /// Name of a node: the one asked for, or that with a number.
+    pub(super) fn name_of(&self, node: NodeId) -> String {
+        self.network.nodes[node].name.clone()
+    }
+
     fn push(&mut self, name: &str, node: Node, sources: &[NodeId]) -> NodeId {
         let taken = |name: &str| self.network.find(name).is_some();
         let mut unique = name.to_owned();

@@ -1,0 +1,352 @@
+//! Whole conversions of small networks: the spiking network comes to the trained one's values as steps go on.
+
+use snncc_convert::options::{Balance, BalanceForm, Correction, MaxPooling, ReadoutChoice};
+use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, convert};
+use snncc_data::{Coding, SampleValues, Samples, Stimulus};
+use snncc_ids::AnnNodeId;
+use snncc_ir::ann::{
+    Activation, Ann, AnnBatchNorm, AnnConvolution, AnnConvolutionTranspose, AnnLinear, AnnOp, AnnPool, AnnTensor,
+    PoolFunction,
+};
+use snncc_ir::network::{Node, Reset};
+use snncc_reference::ann::AnnExecutor;
+use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, Record};
+
+/// Values from −1 to 1 that look random, and are the same everywhere.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 40) as f32 / (1_u64 << 23) as f32) - 1.0
+    }
+
+    fn tensor(&mut self, shape: &[usize], size: f32) -> AnnTensor {
+        let len: usize = shape.iter().product();
+        AnnTensor::new(shape.to_vec(), (0..len).map(|_| self.next() * size).collect::<Vec<_>>())
+    }
+}
+
+struct Builder {
+    ann: Ann,
+    noise: Noise,
+    at: AnnNodeId,
+}
+
+impl Builder {
+    fn new(shape: &[usize]) -> Self {
+        let mut ann = Ann::new();
+        let at = ann.push_input("x", shape.to_vec());
+        Self { ann, noise: Noise(1), at }
+    }
+
+    fn push(&mut self, op: AnnOp, inputs: Vec<AnnNodeId>, shape: Option<Vec<usize>>) -> AnnNodeId {
+        self.at = self.ann.push("node", op, inputs, shape).unwrap();
+        self.at
+    }
+
+    fn then(&mut self, op: AnnOp) -> AnnNodeId {
+        self.push(op, vec![self.at], None)
+    }
+
+    fn relu(&mut self) -> AnnNodeId {
+        self.then(AnnOp::Activation(Activation::Relu))
+    }
+
+    fn convolution(&mut self, shape: &[usize], stride: usize, padding: (usize, usize), groups: usize) -> AnnNodeId {
+        let fan_in: usize = shape[1..].iter().product();
+        let dimensions = shape.len() - 2;
+        let op = AnnOp::Convolution(AnnConvolution {
+            weight: self.noise.tensor(shape, 2.0 / (fan_in as f32).sqrt()),
+            bias: Some(self.noise.tensor(&shape[..1], 0.2)),
+            stride: vec![stride; dimensions],
+            padding: vec![padding; dimensions],
+            dilation: vec![1; dimensions],
+            groups,
+        });
+        self.then(op)
+    }
+
+    fn classifier(mut self, outputs: usize) -> Ann {
+        let elements: usize = self.ann.nodes()[self.at].shape.iter().product();
+        if self.ann.nodes()[self.at].shape.len() > 1 {
+            self.push(AnnOp::Reshape, vec![self.at], Some(vec![elements]));
+        }
+        let linear = AnnOp::Linear(AnnLinear {
+            weight: self.noise.tensor(&[outputs, elements], 1.0 / (elements as f32).sqrt()),
+            bias: Some(self.noise.tensor(&[outputs], 0.1)),
+        });
+        self.then(linear);
+        self.ann.outputs.push(("y".into(), self.at));
+        self.ann
+    }
+}
+
+fn samples(elements: usize, count: usize) -> Samples {
+    let mut noise = Noise(7);
+    let values = (0..count * elements).map(|_| (noise.next() * 127.0 + 128.0) as u8).collect();
+    Samples::new(count, vec![elements], None, SampleValues::U8 { values, full_scale: 255 }).unwrap()
+}
+
+fn exact() -> ConvertOptions {
+    ConvertOptions { balance: Balance::Maximum, correction: Correction::None, ..ConvertOptions::default() }
+}
+
+fn converted(ann: &Ann, options: &ConvertOptions) -> (Converted, Samples) {
+    let elements: usize = ann.nodes()[ann.inputs().next().unwrap()].shape.iter().product();
+    let samples = samples(elements, 6);
+    let data = CalibrationData::new(ann, &[&samples], 6, Coding::ConstantCurrent, 1).unwrap();
+    (convert(ann, &data, options, &NoProgress).unwrap(), samples)
+}
+
+/// Largest difference between the trained network's outputs and the final membranes over the steps, relative to the largest
+/// output, over the samples.
+fn difference(ann: &Ann, converted: &Converted, samples: &Samples, steps: u32) -> f64 {
+    let executor = AnnExecutor::new(ann).unwrap();
+    let SampleValues::U8 { values, .. } = &samples.values else { unreachable!() };
+    let values: Vec<f32> = values.iter().map(|value| f32::from(*value) / 255.0).collect();
+    let wanted = executor.outputs(&[&values], samples.count);
+    let network = FloatNetwork::new(&converted.network, &FloatOptions::default()).unwrap();
+    let outputs = wanted[0].len() / samples.count;
+    let mut worst = 0.0_f64;
+    for sample in 0..samples.count {
+        let elements = samples.elements();
+        let analog = values[sample * elements..(sample + 1) * elements].iter().map(|value| f64::from(*value)).collect();
+        let stimulus = Stimulus::default();
+        let input = FloatInput { spikes: &stimulus, analog: vec![("x".into(), analog)] };
+        let trace = network.run(&input, steps, &Record::default()).unwrap();
+        for (wanted, membrane) in wanted[0][sample * outputs..].iter().zip(&trace.outputs[0].last) {
+            worst = worst.max((f64::from(*wanted) - membrane / f64::from(steps)).abs());
+        }
+    }
+    worst / wanted[0].iter().fold(0.0_f64, |most, value| most.max(f64::from(value.abs())))
+}
+
+fn assert_converges(ann: &Ann, options: &ConvertOptions) {
+    let (result, samples) = converted(ann, options);
+    let few = difference(ann, &result, &samples, 64);
+    let many = difference(ann, &result, &samples, 2048);
+    assert!(many < 0.02, "{many} after 2048 steps, {few} after 64");
+    assert!(many < few.max(1e-3), "{many} after 2048 steps, {few} after 64");
+}
+
+fn residual() -> Ann {
+    let mut b = Builder::new(&[2, 6, 6]);
+    b.convolution(&[4, 2, 3, 3], 1, (1, 1), 1);
+    let x = b.relu();
+    b.convolution(&[4, 4, 3, 3], 1, (1, 1), 1);
+    b.relu();
+    let y = b.convolution(&[4, 2, 3, 3], 1, (1, 1), 2);
+    b.push(AnnOp::Sum { coefficients: vec![1.0, 1.0] }, vec![x, y], None);
+    b.relu();
+    b.then(AnnOp::GlobalPool(PoolFunction::Average));
+    b.classifier(3)
+}
+
+#[test]
+fn residual_and_grouped_layers_converge() {
+    assert_converges(&residual(), &exact());
+}
+
+#[test]
+fn concatenation_keeps_the_scale_of_each_source() {
+    let mut b = Builder::new(&[1, 8, 8]);
+    let input = b.at;
+    b.convolution(&[4, 1, 3, 3], 2, (1, 1), 1);
+    let first = b.relu();
+    b.at = input;
+    b.convolution(&[4, 1, 5, 5], 2, (2, 2), 1);
+    b.then(AnnOp::ScaleShift { scale: Some(AnnTensor::fill(vec![1], 9.0)), shift: None });
+    let second = b.relu();
+    b.push(AnnOp::Concat { axis: 0 }, vec![first, second], None);
+    b.convolution(&[8, 2, 3, 3], 1, (1, 1), 4);
+    b.relu();
+    b.convolution(&[6, 8, 1, 1], 1, (0, 0), 1);
+    b.relu();
+    assert_converges(&b.classifier(3), &exact());
+}
+
+#[test]
+fn padding_that_differs_pools_and_normalization_converge() {
+    let mut b = Builder::new(&[2, 7, 7]);
+    // In front of a padded convolution: its constant differs at the border.
+    let shift = b.noise.tensor(&[2, 1, 1], 0.3);
+    b.then(AnnOp::ScaleShift { scale: Some(AnnTensor::fill(vec![1], 2.0)), shift: Some(shift) });
+    b.convolution(&[4, 2, 3, 3], 2, (0, 1), 1);
+    let gamma = b.noise.tensor(&[4], 1.0).map(|value| value + 1.5);
+    let norm = AnnBatchNorm {
+        gamma,
+        beta: b.noise.tensor(&[4], 0.2),
+        mean: b.noise.tensor(&[4], 0.2),
+        variance: AnnTensor::fill(vec![4], 0.5),
+        epsilon: 1e-3,
+    };
+    b.then(AnnOp::BatchNorm(norm));
+    b.relu();
+    let pool = AnnPool {
+        function: PoolFunction::Average,
+        kernel: vec![2, 2],
+        stride: vec![1, 1],
+        padding: vec![(0, 0); 2],
+        dilation: vec![1, 1],
+        counted_after: None,
+    };
+    b.then(AnnOp::Pool(pool));
+    b.convolution(&[4, 4, 2, 2], 1, (1, 0), 1);
+    b.then(AnnOp::Activation(Activation::LeakyRelu { slope: 0.25 }));
+    assert_converges(&b.classifier(3), &exact());
+}
+
+#[test]
+fn what_moves_elements_converges() {
+    let mut b = Builder::new(&[4, 3, 3]);
+    b.convolution(&[4, 4, 2, 2], 1, (1, 0), 1);
+    b.relu();
+    b.push(AnnOp::Reshape, vec![b.at], Some(vec![2, 2, 3, 3]));
+    b.then(AnnOp::Transpose { permutation: vec![1, 0, 2, 3] });
+    b.push(AnnOp::Reshape, vec![b.at], Some(vec![4, 3, 3]));
+    b.then(AnnOp::Resample { indices: vec![vec![0, 1, 2, 3], vec![0, 0, 1, 1, 2, 2], vec![0, 0, 1, 1, 2, 2]] });
+    b.convolution(&[3, 4, 3, 3], 2, (1, 0), 1);
+    b.relu();
+    let transpose = AnnConvolutionTranspose {
+        weight: b.noise.tensor(&[3, 2, 2, 2], 0.6),
+        bias: Some(b.noise.tensor(&[2], 0.2)),
+        stride: vec![2, 2],
+        padding: vec![(0, 1), (1, 0)],
+        output_padding: vec![0, 0],
+        dilation: vec![1, 1],
+        groups: 1,
+    };
+    b.then(AnnOp::ConvolutionTranspose(transpose));
+    b.relu();
+    let shape = b.ann.nodes()[b.at].shape.clone();
+    let op = AnnOp::Slice { starts: vec![0, 1, 0], steps: vec![1, 1, 2] };
+    b.push(op, vec![b.at], Some(vec![2, shape[1] - 1, shape[2].div_ceil(2)]));
+    assert_converges(&b.classifier(3), &exact());
+}
+
+#[test]
+fn one_dimensional_layers_and_smooth_activations_converge_within_their_error() {
+    let mut b = Builder::new(&[2, 9]);
+    b.convolution(&[4, 2, 3], 1, (1, 1), 1);
+    b.then(AnnOp::Activation(Activation::Tanh));
+    b.convolution(&[4, 4, 3], 2, (1, 1), 1);
+    b.relu();
+    let ann = b.classifier(3);
+    let (result, samples) = converted(&ann, &ConvertOptions { segments: 16, ..exact() });
+    assert!(!result.prepared.warnings.is_empty(), "an approximation is told");
+    let many = difference(&ann, &result, &samples, 2048);
+    assert!(many < 0.03, "{many}");
+}
+
+#[test]
+fn max_pooling_is_exact_as_a_tree() {
+    let mut b = Builder::new(&[1, 6, 6]);
+    b.convolution(&[4, 1, 3, 3], 1, (1, 1), 1);
+    b.relu();
+    let pool = AnnPool {
+        function: PoolFunction::Maximum,
+        kernel: vec![2, 2],
+        stride: vec![2, 2],
+        padding: vec![(0, 0); 2],
+        dilation: vec![1, 1],
+        counted_after: None,
+    };
+    b.then(AnnOp::Pool(pool));
+    let ann = b.classifier(3);
+    assert_converges(&ann, &exact());
+    let (average, samples) = converted(&ann, &ConvertOptions { max_pool: MaxPooling::Average, ..exact() });
+    assert!(difference(&ann, &average, &samples, 2048) > 0.05, "an average is not the maximum");
+}
+
+#[test]
+fn both_forms_of_balancing_give_the_same_spikes() {
+    let ann = residual();
+    let counts = |form: BalanceForm| {
+        // Powers of two scale without rounding only by chance; the margin is what rounding may do to single spikes.
+        let (result, samples) = converted(&ann, &ConvertOptions { form, ..exact() });
+        let network = FloatNetwork::new(&result.network, &FloatOptions::default()).unwrap();
+        let SampleValues::U8 { values, .. } = &samples.values else { unreachable!() };
+        let analog = values[..72].iter().map(|value| f64::from(*value) / 255.0).collect();
+        let stimulus = Stimulus::default();
+        let input = FloatInput { spikes: &stimulus, analog: vec![("x".into(), analog)] };
+        let trace = network.run(&input, 50, &Record::default()).unwrap();
+        trace.populations.iter().map(|population| (population.name.clone(), population.spike_count)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(BalanceForm::Weights), counts(BalanceForm::Thresholds));
+}
+
+/// Σ s = (Σ z − (v[T] − v[0])) / θ: what enters the membrane leaves it as spikes or stays.
+#[test]
+fn charge_is_conserved() {
+    let mut b = Builder::new(&[5]);
+    let weight = b.noise.tensor(&[4, 5], 0.8);
+    b.then(AnnOp::Linear(AnnLinear { weight: weight.clone(), bias: None }));
+    let hidden = b.relu();
+    let ann = b.classifier(2);
+    let (result, samples) = converted(&ann, &ConvertOptions { form: BalanceForm::Thresholds, ..exact() });
+    let layer = result.layers.iter().find(|layer| layer.name == result.network.nodes[layer.population].name).unwrap();
+    assert_eq!(result.prepared.origins[layer.node], Some(hidden));
+    let SampleValues::U8 { values, .. } = &samples.values else { unreachable!() };
+    let x: Vec<f64> = values[..5].iter().map(|value| f64::from(*value) / 255.0).collect();
+    let network = FloatNetwork::new(&result.network, &FloatOptions::default()).unwrap();
+    let stimulus = Stimulus::default();
+    let input = FloatInput { spikes: &stimulus, analog: vec![("x".into(), x.clone())] };
+    let record = Record { states_of: vec![layer.name.clone()], ..Record::default() };
+    let steps = 40;
+    let trace = network.observe(&input, steps, &record).unwrap();
+    let population = trace.population(&layer.name).unwrap();
+    let spikes = &population.statistics.as_ref().unwrap().activity;
+    let v = &population.states.as_ref().unwrap().v;
+    for neuron in 0..4 {
+        let z: f64 = (0..5).map(|input| f64::from(weight.get(neuron * 5 + input)) * x[input]).sum();
+        let theta = layer.scales[neuron];
+        let end = v[(steps as usize - 1) * 4 + neuron];
+        let expected = (z * f64::from(steps) - (end - theta / 2.0)) / theta;
+        assert!((spikes[neuron] - expected).abs() < 1e-6, "neuron {neuron}: {} spikes, {expected}", spikes[neuron]);
+    }
+}
+
+#[test]
+fn correction_brings_the_means_together_and_is_deterministic() {
+    let ann = residual();
+    let samples = samples(72, 40);
+    let data = CalibrationData::new(&ann, &[&samples], 40, Coding::RateRounded, 1).unwrap();
+    for (reset, correction) in [
+        (Reset::BySubtraction, Correction::Bias),
+        (Reset::BySubtraction, Correction::Potential),
+        (Reset::BySubtraction, Correction::Both),
+        (Reset::ToValue, Correction::Both),
+    ] {
+        let options = ConvertOptions { steps: 16, reset, correction, ..ConvertOptions::default() };
+        let result = convert(&ann, &data, &options, &NoProgress).unwrap();
+        let shift = |at: usize| result.report.iter().map(|layer| layer.shift[at]).sum::<f64>();
+        assert!(shift(1) < 0.75 * shift(0), "{reset:?} {correction:?}: {} before, {} after", shift(0), shift(1));
+        let again = convert(&ann, &data, &options, &NoProgress).unwrap();
+        assert_eq!(again.report, result.report);
+    }
+}
+
+#[test]
+fn spikes_can_be_read_and_relu6_clips_exactly() {
+    let mut b = Builder::new(&[6]);
+    let weight = b.noise.tensor(&[8, 6], 9.0);
+    b.then(AnnOp::Linear(AnnLinear { weight, bias: None }));
+    b.then(AnnOp::Activation(Activation::Clip { min: 0.0, max: 2.0 }));
+    let ann = b.classifier(4);
+    assert_converges(&ann, &exact());
+    let (result, _) = converted(&ann, &ConvertOptions { readout: ReadoutChoice::Spikes, ..exact() });
+    assert_eq!(result.layers.len(), 2);
+    assert!(result.layers[0].scales.iter().all(|scale| *scale <= 2.0));
+    let spiking = result.network.nodes.iter().filter(|node| matches!(&node.node, Node::Neuron(n) if n.model.spikes()));
+    assert_eq!(spiking.count(), 2);
+}
+
+#[test]
+fn data_that_does_not_suit_is_told() {
+    let ann = residual();
+    let wrong = samples(10, 2);
+    let problem = CalibrationData::new(&ann, &[&wrong], 2, Coding::RateRounded, 1).err().unwrap();
+    assert!(problem.to_string().contains("SNN0303"), "{problem}");
+    assert!(CalibrationData::new(&ann, &[], 2, Coding::RateRounded, 1).is_err());
+}
