@@ -98,6 +98,10 @@ pub(crate) enum Command {
     Emulate(EmulateArgs),
     /// Compare float reference, integer reference and emulator; exit 6 if the last two differ.
     Verify(VerifyArgs),
+    /// Show where a trained network loses accuracy on its way to the chip, stage by stage and layer by layer.
+    Ledger(Box<crate::ledger_args::LedgerArgs>),
+    /// Try a trained network with all combinations of some options: accuracy, latency, energy.
+    Sweep(Box<crate::ledger_args::SweepArgs>),
     /// Show the report of an output folder again.
     Report(ReportArgs),
     /// Show a network, a compiled image, or where a neuron sits.

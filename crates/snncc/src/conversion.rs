@@ -116,7 +116,11 @@ pub(crate) fn run(
     Ok((converted, options))
 }
 
-fn attempt(
+/// As [`run`], and nothing is shown.
+///
+/// # Errors
+/// What is wrong with the calibration data, or has no spiking form.
+pub(crate) fn attempt(
     session: &Session,
     model: &mut Model,
     request: &Request<'_>,

@@ -135,7 +135,10 @@ fn mismatch(message: impl Into<String>) -> Diagnostic {
 }
 
 /// The data, and warnings.
-fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<(Data, Vec<Diagnostic>), Diagnostics> {
+///
+/// # Errors
+/// What is wrong with files and flags.
+pub(crate) fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<(Data, Vec<Diagnostic>), Diagnostics> {
     let mut found: Vec<CodedPort> = Vec::new();
     let mut files = Vec::new();
     for input in request.inputs {
@@ -256,6 +259,11 @@ fn samples_of(file: &InputFile, request: &DataRequest<'_>) -> Result<Samples, Di
 }
 
 impl Data {
+    /// The samples of each port as they are in the files, with the port's name.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = (&str, &Samples)> {
+        self.ports.iter().map(|port| (port.name.as_str(), &port.samples))
+    }
+
     /// Codes one sample.
     ///
     /// # Errors

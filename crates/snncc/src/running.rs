@@ -16,6 +16,7 @@ use snncc_ir::{IntNeurons, Network, QuantizedIr};
 use snncc_report::{Basis, Figure, Value};
 use snncc_verify::SampleInput;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An output folder with the data to run on.
 pub(crate) struct Running {
@@ -23,7 +24,7 @@ pub(crate) struct Running {
     pub(crate) program: Program,
     /// The network as compiled.
     pub(crate) network: Network,
-    pub(crate) data: Data,
+    pub(crate) data: Arc<Data>,
     currents: Option<HostCurrents>,
     /// The integers, where an output reads membranes: their units are there.
     quantized: Option<QuantizedIr>,
@@ -40,22 +41,35 @@ impl Running {
         let ports: Vec<Port> = program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect();
         let network = opened.network().map_err(|message| session.fail_files(&message))?;
         let data = data::load(session, &DataRequest::new(args, &network.run), &ports)?;
-        let currents = match data.coding {
-            Coding::ConstantCurrent => {
-                let currents = host_currents(&opened, &network).map_err(|problems| session.fail(problems, None))?;
-                for name in currents.filtered() {
-                    session.note(&format!(
-                        "note: `{name}` filters its input; the host writes the current that a constant input settles at, \
-                         from the first step on"
-                    ));
-                }
-                Some(currents)
-            }
-            _ => None,
-        };
         let reads_membranes = program.outputs().any(|(_, _, readout)| readout == Readout::Membrane);
         let quantized =
             reads_membranes.then(|| opened.quantized()).transpose().map_err(|message| session.fail_files(&message))?;
+        let running = Self::new(opened, program, network, Arc::new(data), quantized);
+        let running = running.map_err(|problems| session.fail(problems, None))?;
+        for name in running.currents.iter().flat_map(HostCurrents::filtered) {
+            session.note(&format!(
+                "note: `{name}` filters its input; the host writes the current that a constant input settles at, \
+                 from the first step on"
+            ));
+        }
+        Ok(running)
+    }
+
+    /// Of what is in memory. `quantized` is needed where an output reads membranes.
+    ///
+    /// # Errors
+    /// `SNN0210` where constant currents cannot be made of the input.
+    pub(crate) fn new(
+        opened: Opened,
+        program: Program,
+        network: Network,
+        data: Arc<Data>,
+        quantized: Option<QuantizedIr>,
+    ) -> Result<Self, Diagnostics> {
+        let currents = match data.coding {
+            Coding::ConstantCurrent => Some(host_currents(&opened, &network)?),
+            _ => None,
+        };
         Ok(Self { opened, program, network, data, currents, quantized })
     }
 

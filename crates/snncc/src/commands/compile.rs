@@ -22,7 +22,7 @@ use snncc_report::{ReportData, Value, views};
 use std::path::{Path, PathBuf};
 
 /// Samples of a calibration of the quantizer.
-const CALIBRATION_SAMPLES: usize = 200;
+pub(crate) const CALIBRATION_SAMPLES: usize = 200;
 
 /// Folder for `out/NET@TARGET`.
 fn default_output(network: &Path, target: &str) -> PathBuf {

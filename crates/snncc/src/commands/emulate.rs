@@ -25,15 +25,15 @@ use snncc_verify::{Verification, largest, predicted_by_membrane, predicted_by_sp
 use std::path::Path;
 
 /// What one sample gave.
-struct SampleResult {
+pub(crate) struct SampleResult {
     /// Spikes in network steps, by population.
-    spikes: Vec<u64>,
+    pub(crate) spikes: Vec<u64>,
     /// Spikes fed, by port.
     input_spikes: Vec<u64>,
-    totals: Totals,
-    cores: Vec<CoreTrace>,
+    pub(crate) totals: Totals,
+    pub(crate) cores: Vec<CoreTrace>,
     slowest_step_ps: u64,
-    class: Option<u32>,
+    pub(crate) class: Option<u32>,
     warnings: Vec<Diagnostic>,
 }
 
@@ -124,13 +124,17 @@ fn check(session: &mut Session, running: &Running, samples: usize) -> Result<Opt
 }
 
 /// Spikes need recording only where a population runs beyond the last network step.
-fn recording(running: &Running, chip_steps: u32) -> RunOptions {
+pub(crate) fn recording(running: &Running, chip_steps: u32) -> RunOptions {
     let beyond = running.program.populations().enumerate();
     let beyond = beyond.filter(|(_, (_, _, latency))| running.data.steps + latency < chip_steps);
     RunOptions { spikes: Selection::Some(beyond.map(|(index, _)| index).collect()), ..RunOptions::default() }
 }
 
-fn run_sample(
+/// Runs one sample.
+///
+/// # Errors
+/// What the coding says of the data.
+pub(crate) fn run_sample(
     running: &Running,
     emulator: &mut Emulator<'_>,
     sample: usize,
@@ -161,7 +165,7 @@ fn run_sample(
 }
 
 /// The class that the first output names: argmax of spike counts over the network steps, or of the final membrane.
-fn class(running: &Running, trace: &Trace) -> Option<u32> {
+pub(crate) fn class(running: &Running, trace: &Trace) -> Option<u32> {
     let (_, population, readout) = running.program.outputs().next()?;
     let (name, _, latency) = running.program.populations().nth(population)?;
     let trace = &trace.populations[population];
@@ -195,7 +199,7 @@ fn predictions(running: &Running, samples: &[(usize, SampleResult)]) -> String {
 }
 
 /// The spikes of network steps 1 to `steps`: those of the chip steps `1 + latency` to `steps + latency`.
-fn in_network_steps(train: &SpikeTrain, latency: u32, steps: u32) -> SpikeTrain {
+pub(crate) fn in_network_steps(train: &SpikeTrain, latency: u32, steps: u32) -> SpikeTrain {
     let mut cut = SpikeTrain::new(train.neurons);
     let mut payloads = train.payloads.as_ref().map(|_| Vec::new());
     for chip_step in latency + 1..=latency.saturating_add(steps) {

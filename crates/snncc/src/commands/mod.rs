@@ -1,14 +1,16 @@
 //! One file per subcommand: each turns its arguments into a result on standard output and an exit code.
 
 mod check;
-mod compile;
+pub(crate) mod compile;
 mod completions;
 mod convert;
 mod demo;
 mod emulate;
 mod explain;
 mod inspect;
+mod ledger;
 mod report;
+mod sweep;
 mod targets;
 mod verify;
 
@@ -24,6 +26,8 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Outcome {
         Command::Compile(args) => compile::run(session, &args),
         Command::Emulate(args) => emulate::run(session, &args),
         Command::Verify(args) => verify::run(session, &args),
+        Command::Ledger(args) => ledger::run(session, &args),
+        Command::Sweep(args) => sweep::run(session, &args),
         Command::Report(args) => report::run(session, &args),
         Command::Targets { action } => targets::run(session, &action),
         Command::Explain(args) => explain::run(session, &args),
