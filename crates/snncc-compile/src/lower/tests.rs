@@ -504,3 +504,37 @@ fn paths_that_explode_are_refused() {
     let edges: Vec<(&str, &str)> = edges.iter().map(|(s, t)| (&s[..], &t[..])).collect();
     assert_eq!(problem(&network(nodes, &edges)), (code::UNSUPPORTED_BY_CHIP, "nodes/i".into()));
 }
+
+/// A matrix may feed a convolution, and a convolution a matrix in any shape: the maps are those without a reshape.
+#[test]
+fn a_reshape_leaves_maps_as_they_are() {
+    let reshape = |shape: &[usize]| Node::Reshape { shape: shape.to_vec() };
+    let affine = || Node::Affine(dense([3, 8], &counting(24)));
+    let weights = |network: &Network| lowered(network).weights.as_slice().to_vec();
+    let plain = row(vec![
+        ("i", input(&[2, 4, 4])),
+        ("p", pool(2, 0)),
+        ("n", fire()),
+        ("f", flatten()),
+        ("w", affine()),
+        ("m", fire()),
+        ("o", output(&[3])),
+    ]);
+    let reshaped = row(vec![
+        ("i", input(&[32])),
+        ("r", reshape(&[2, 4, 4])),
+        ("p", pool(2, 0)),
+        ("n", fire()),
+        ("s", reshape(&[4, 2])),
+        ("f", flatten()),
+        ("w", affine()),
+        ("m", fire()),
+        ("t", reshape(&[3, 1])),
+        ("o", output(&[3, 1])),
+    ]);
+    assert_eq!(weights(&reshaped), weights(&plain));
+    let connectivity = |network: &Network| {
+        lowered(network).graph.projections.iter().map(|p| p.connectivity.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(connectivity(&reshaped), connectivity(&plain));
+}
