@@ -48,12 +48,15 @@ const NEURONS: &str = "Lif(shape: [2], tau: 10e-3, r: 10, v_threshold: 1.0)";
 // Help and lists.
 
 /// Every command.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 17] = [
     "demo",
     "check",
+    "convert",
     "compile",
     "emulate",
     "verify",
+    "ledger",
+    "sweep",
     "report",
     "inspect",
     "targets",

@@ -421,8 +421,7 @@ fn layer_values(executor: &AnnExecutor, layers: &[Layer], input: &[Vec<f32>], sa
     let input: Vec<&[f32]> = input.iter().map(Vec::as_slice).collect();
     let mut values = vec![Vec::new(); layers.len()];
     executor.run(&input, 1, &mut |node, value| {
-        for (layer, values) in layers.iter().zip(&mut values).filter(|(layer, _)| layer.node == node) {
-            debug_assert_eq!(layer.node, node);
+        for (_, values) in layers.iter().zip(&mut values).filter(|(layer, _)| layer.node == node) {
             value.clone_into(values);
         }
     });

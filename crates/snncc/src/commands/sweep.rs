@@ -79,6 +79,7 @@ pub(crate) fn run(session: &mut Session, args: &SweepArgs) -> Outcome {
     order.sort_by(|a, b| points[*a].key.cmp(&points[*b].key));
     let mut rows: Vec<Option<Row>> = vec![None; points.len()];
     let mut converted: Option<(&str, Result<Spiking, Diagnostics>)> = None;
+    let mut failed: Option<Diagnostics> = None;
     let bar = session.bar("sweep", points.len() as u64);
     stop_early_when_interrupted(true);
     for at in order {
@@ -92,10 +93,8 @@ pub(crate) fn run(session: &mut Session, args: &SweepArgs) -> Outcome {
                 say_once(session, warnings, &experiment);
                 spiking
             });
-            // What is wrong with the files is wrong at every point.
-            if let (Err(problems), true) = (&spiking, converted.is_none() && points.iter().all(|p| p.key == point.key))
-            {
-                return Err(session.fail(problems.clone(), Some(&experiment.model.source)));
+            if let (Err(problems), None) = (&spiking, &failed) {
+                failed = Some(problems.clone());
             }
             converted = Some((&point.key, spiking));
         }
@@ -120,11 +119,17 @@ pub(crate) fn run(session: &mut Session, args: &SweepArgs) -> Outcome {
         session.note(&format!("interrupted: these are {} of {} points", done.len(), points.len()));
         return Ok(exit::INTERRUPTED);
     }
-    if done.iter().all(|(_, row)| row.run_on.is_none()) {
-        session.note("no point could be run; see the column `error`");
-        return Ok(exit::INPUT);
+    if done.iter().any(|(_, row)| row.run_on.is_some()) {
+        return Ok(0);
     }
-    Ok(0)
+    match failed {
+        // What is wrong with the files is wrong at every point.
+        Some(problems) => Err(session.fail(problems, Some(&experiment.model.source))),
+        None => {
+            session.note("no point could be run; see the column `error`");
+            Ok(exit::INPUT)
+        }
+    }
 }
 
 /// The product of what varies, the last option fastest.
@@ -268,6 +273,14 @@ fn label(labels: &Option<Vec<u32>>, sample: usize) -> Option<u32> {
     labels.as_ref().map(|labels| labels[sample])
 }
 
+/// What one sample gave in floats.
+struct FloatSample {
+    class: usize,
+    spikes: u64,
+    /// Of the output: as measured, and by the formula.
+    variances: [Option<f64>; 2],
+}
+
 /// Runs all samples in floats.
 fn float_row(spiking: &Spiking, point: &Point) -> Result<Option<Row>, Diagnostics> {
     let network = FloatNetwork::new(&spiking.network.network, &FloatOptions::default())?;
@@ -276,7 +289,7 @@ fn float_row(spiking: &Spiking, point: &Point) -> Result<Option<Row>, Diagnostic
     let tau_steps = point.tau_s.zip(dt_s).map(|(tau_s, dt_s)| tau_s / dt_s);
     let (data, steps) = (&spiking.data, spiking.data.steps);
     let record = Record { outputs: point.wants_variance, ..Record::default() };
-    let run = |sample: usize| -> Result<Option<(usize, u64, Option<f64>, Option<f64>)>, Diagnostics> {
+    let run = |sample: usize| -> Result<Option<FloatSample>, Diagnostics> {
         if interrupted() {
             return Ok(None);
         }
@@ -287,18 +300,18 @@ fn float_row(spiking: &Spiking, point: &Point) -> Result<Option<Row>, Diagnostic
         let spikes = neurons.map(|population| population.spike_count).sum();
         let variance = readout.as_ref().and_then(|readout| output_variance(&trace, tau_steps, readout.unit.as_deref()));
         let formula = readout.as_ref().zip(tau_steps).and_then(|(readout, tau)| readout.variance(&trace, tau));
-        Ok(Some((class, spikes, variance, formula)))
+        Ok(Some(FloatSample { class, spikes, variances: [variance, formula] }))
     };
     let results: Vec<_> = (0..data.count).into_par_iter().map(run).collect();
     let mut row = Row { run_on: Some("float"), ..Row::default() };
     let mut variances = [(0.0, 0_u64); 2];
     let mut spikes = 0;
     for (sample, result) in results.into_iter().enumerate() {
-        let Some((class, fired, variance, formula)) = result? else { return Ok(None) };
+        let Some(FloatSample { class, spikes: fired, variances: found }) = result? else { return Ok(None) };
         row.correct += u64::from(label(&data.labels, sample) == Some(class as u32));
         row.samples += 1;
         spikes += fired;
-        for ((sum, count), value) in variances.iter_mut().zip([variance, formula]) {
+        for ((sum, count), value) in variances.iter_mut().zip(found) {
             if let Some(value) = value {
                 *sum += value;
                 *count += 1;
