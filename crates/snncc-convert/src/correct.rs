@@ -41,6 +41,15 @@ pub(crate) struct Measured {
     pub(crate) classes: Vec<usize>,
 }
 
+/// What one sample leaves behind.
+struct Run {
+    /// Spikes by layer and channel.
+    counts: Vec<Vec<f64>>,
+    /// Final membranes by output.
+    outputs: Vec<Vec<f64>>,
+    class: usize,
+}
+
 /// Runs the spiking network on the first `samples` samples for `steps` steps each.
 pub(crate) fn measure(
     built: &Built,
@@ -50,7 +59,7 @@ pub(crate) fn measure(
 ) -> Result<Measured, Diagnostics> {
     let network = FloatNetwork::new(&built.network, &FloatOptions::default())?;
     let record = Record::default();
-    let runs: Vec<(Vec<Vec<f64>>, Vec<Vec<f64>>, usize)> = (0..samples)
+    let runs: Vec<Run> = (0..samples)
         .into_par_iter()
         .map(|sample| {
             let stimulus = data.stimulus(sample, steps)?;
@@ -62,7 +71,7 @@ pub(crate) fn measure(
             };
             let counts = built.layers.iter().map(counts_of).collect();
             let class = trace.outputs.first().map_or(0, |output| output.class());
-            Ok((counts, trace.outputs.into_iter().map(|output| output.last).collect(), class))
+            Ok(Run { counts, outputs: trace.outputs.into_iter().map(|output| output.last).collect(), class })
         })
         .collect::<Result<_, Diagnostics>>()?;
     let total = f64::from(steps) * samples as f64;
@@ -70,18 +79,18 @@ pub(crate) fn measure(
         Measured { means: Means::new(), rates: BTreeMap::new(), outputs: Vec::new(), classes: Vec::new() };
     for (at, layer) in built.layers.iter().enumerate() {
         let mut sums = vec![0.0; layer.scales.len()];
-        runs.iter().for_each(|run| sums.iter_mut().zip(&run.0[at]).for_each(|(sum, count)| *sum += count));
+        runs.iter().for_each(|run| sums.iter_mut().zip(&run.counts[at]).for_each(|(sum, count)| *sum += count));
         let spikes: f64 = sums.iter().sum();
         measured.rates.insert(layer.node, spikes / (total * (layer.plane * layer.scales.len()) as f64));
         let mean = |(sum, scale): (&f64, &f64)| sum * scale / (total * layer.plane as f64);
         measured.means.insert(layer.node, sums.iter().zip(&layer.scales).map(mean).collect());
     }
-    for at in 0..runs.first().map_or(0, |run| run.1.len()) {
-        let mut sums = vec![0.0; runs[0].1[at].len()];
-        runs.iter().for_each(|run| sums.iter_mut().zip(&run.1[at]).for_each(|(sum, value)| *sum += value));
+    for at in 0..runs.first().map_or(0, |run| run.outputs.len()) {
+        let mut sums = vec![0.0; runs[0].outputs[at].len()];
+        runs.iter().for_each(|run| sums.iter_mut().zip(&run.outputs[at]).for_each(|(sum, value)| *sum += value));
         measured.outputs.push(sums.into_iter().map(|sum| sum / total).collect());
     }
-    measured.classes = runs.iter().map(|run| run.2).collect();
+    measured.classes = runs.iter().map(|run| run.class).collect();
     Ok(measured)
 }
 
@@ -143,8 +152,7 @@ pub(crate) fn correct(
                 potential: vec![0.0; channels],
                 threshold: corrections.get(&layer.node).map_or(Vec::new(), |known| known.threshold.clone()),
             };
-            for channel in 0..channels {
-                let scale = layer.scales[channel];
+            for (channel, &scale) in layer.scales.iter().enumerate() {
                 let (potential, bias) = match (options.correction, &short_run) {
                     (Correction::Bias, _) => (0.0, long[channel]),
                     (_, Some(short_run)) => {
