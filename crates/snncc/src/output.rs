@@ -69,6 +69,9 @@ pub(crate) struct Manifest {
     pub(crate) align: bool,
     /// Whether loops may take longer on the chip.
     pub(crate) allow_loop_latency: bool,
+    /// Whether neurons reset to a value where the network resets by subtraction.
+    #[serde(default)]
+    pub(crate) approximate_reset: bool,
     /// SHA-256 of the files that later commands rely on.
     pub(crate) files: BTreeMap<String, String>,
     /// Milliseconds of each stage, only with `--timings`.
@@ -91,6 +94,7 @@ impl Manifest {
             model_sha256: crate::files::hex(&target.model.hash()),
             align: true,
             allow_loop_latency: false,
+            approximate_reset: false,
             files: BTreeMap::new(),
             timings_ms: Vec::new(),
         }

@@ -129,8 +129,7 @@ fn host_currents(opened: &Opened, network: &Network) -> Result<HostCurrents, Dia
     let options = LowerOptions {
         align: opened.manifest.align,
         allow_loop_latency: opened.manifest.allow_loop_latency,
-        // Currents do not depend on it, and a network compiled with an approximate reset lowers no other way.
-        reset: Some(Reset::ToValue),
+        reset: opened.manifest.approximate_reset.then_some(Reset::ToValue),
         ..LowerOptions::default()
     };
     HostCurrents::new(lower(network, &options)?.ir)

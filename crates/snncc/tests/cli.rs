@@ -133,6 +133,19 @@ fn wrong_usage_exits_with_2() {
     assert_eq!(place.files("foreign"), [("foreign/notes.txt".to_owned(), b"mine".to_vec())]);
 }
 
+/// On the chip a membrane that spikes subtract from is a current, to which the host adds nothing.
+#[test]
+fn constant_currents_reach_no_reset_by_subtraction() {
+    let subtracting = NETWORK.replace("r: 10,", "r: 10, reset: BySubtraction,");
+    let place = Place::with(&[("net.ron", &subtracting), ("x.csv", "0.05,0.025,0.1\n")]);
+    let data = "--input x.csv --data-kind levels --coding constant --steps 4";
+    place.run("compile net.ron --target loihi-emu -o exact").exits(0);
+    let refused = place.run(&format!("emulate exact {data}")).exits(3).says("SNN0210");
+    assert!(refused.stderr.contains("`hidden`, which resets by subtraction"), "{}", refused.stderr);
+    place.run("compile net.ron --target loihi-emu --approximate-reset -o approximate").exits(0);
+    place.run(&format!("emulate approximate {data}")).exits(0);
+}
+
 #[test]
 fn bad_input_exits_with_3_and_names_its_code() {
     let place = compiled();

@@ -170,6 +170,7 @@ pub(crate) fn manifest(job: &Job<'_>, inputs: &[(String, String, String)], comma
     let mut manifest = Manifest::new(target, command, seed);
     manifest.align = job.options.align;
     manifest.allow_loop_latency = job.options.allow_loop_latency;
+    manifest.approximate_reset = job.options.reset.is_some();
     manifest.inputs = inputs
         .iter()
         .map(|(role, file, sha256)| InputEntry { role: role.clone(), file: file.clone(), sha256: sha256.clone() })
