@@ -72,7 +72,7 @@ struct Verdict {
     cause: &'static str,
     /// Samples that are right before the stage and not after it, less those the other way round; 0 where no stage loses any.
     lost: usize,
-    /// The layer whose relative error grows most in the stage, and by how much.
+    /// The layer whose relative error grows most in the stage, and by how much; `None` where none grows.
     layer: Option<(String, f64)>,
 }
 
@@ -437,7 +437,9 @@ fn verdict(chain: &Chain) -> Option<Verdict> {
     for stage in &chain.stages[1..] {
         let lost = before.correct.saturating_sub(stage.correct);
         let growth = |at: usize| stage.layers[at].relative_rms - errors.get(at).map_or(0.0, |error| error.relative_rms);
-        let growths = (0..stage.layers.len()).map(|at| (at, growth(at))).filter(|(_, growth)| growth.is_finite());
+        let growths = (0..stage.layers.len())
+            .map(|at| (at, growth(at)))
+            .filter(|(_, growth)| growth.is_finite() && *growth > 0.0);
         let grown = growths.reduce(|most, next| if next.1 > most.1 { next } else { most });
         let layer = grown.map(|(at, growth)| (chain.layers[at].0.clone(), growth));
         let grown = grown.map_or(0.0, |(_, growth)| growth);
@@ -522,7 +524,7 @@ fn text(experiment: &Experiment<'_>, chains: &[Chain]) -> String {
     for chain in chains {
         let Some(verdict) = &chain.verdict else { continue };
         let layer = verdict.layer.as_ref().map_or(String::new(), |(name, growth)| {
-            format!("; in layer `{name}`, whose error grows most (by {:.1} %)", growth * 100.0)
+            format!("; in layer `{name}`, whose error grows most (by {:.2} %)", growth * 100.0)
         });
         let points = accuracy(verdict.lost as u64, chain.samples as u64) * 100.0;
         out += &match verdict.lost {
