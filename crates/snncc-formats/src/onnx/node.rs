@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Most attributes of one node; the operators have up to about 20.
 const MAX_ATTRIBUTES: usize = 256;
 /// Most inputs and outputs of one node, and bytes of a name.
-const MAX_VALUES: usize = 4096;
+const MAX_VALUES: usize = 1 << 12;
 /// The most dimensions that NumPy allows.
 pub(super) const MAX_DIMENSIONS: usize = 64;
 /// Largest length, stride, padding or position; products of two stay within 64 bits.
