@@ -6,20 +6,30 @@
 //! silence (no input, no spikes, analog membranes at their initial value): so biases reach the neurons from step 1 on,
 //! over back edges and delays too.
 //!
-//! Work is done per spike where the source spikes: matrices are kept by columns, a convolution scatters. Sums run over
-//! sources in ascending order.
+//! Work is done per active input, a spike or a value that is not 0: matrices are kept by columns, a convolution adds to what
+//! an input place reaches. Sums run over sources in ascending order of their positions (place by place behind
+//! convolutions), one by one and in `f64`, on every machine alike. What hangs on inputs that do not change is computed in
+//! the first step only, and neurons behind it are updated many steps at once.
 //!
 //! **Invariant:** [`FloatNetwork`] never changes after it is built; threads share it, and every run has a state of its own.
 
+mod aligned;
+mod blocks;
 mod build;
+mod convolution;
+mod kernels;
+mod layout;
 mod linear;
 mod neurons;
+mod signal;
 mod trace;
 
 pub use trace::{FloatTrace, OutputTrace, PopulationTrace, Record, States, Statistics};
 
-use build::{Op, StepNode};
+use build::{Gathered, Op, StepNode};
+use linear::Scratch;
 use neurons::{Extremes, GroupState};
+use signal::{Signal, Source};
 use snncc_data::{PortStimulus, Stimulus};
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, NodeId, code, did_you_mean};
 use snncc_ir::Network;
@@ -59,91 +69,6 @@ pub struct FloatNetwork {
     longest_input: usize,
 }
 
-/// What a node gives in a step.
-#[derive(Clone, Debug, PartialEq)]
-enum Signal {
-    /// Elements that are 1, ascending; the others are 0.
-    Spikes(Vec<u32>),
-    /// All elements.
-    Values(Vec<f64>),
-}
-
-impl Default for Signal {
-    fn default() -> Self {
-        Self::Spikes(Vec::new())
-    }
-}
-
-/// What a node takes in a step.
-#[derive(Clone, Copy, Debug)]
-enum Source<'a> {
-    Spikes(&'a [u32]),
-    Values(&'a [f64]),
-}
-
-impl Signal {
-    fn view(&self) -> Source<'_> {
-        match self {
-            Self::Spikes(spikes) => Source::Spikes(spikes),
-            Self::Values(values) => Source::Values(values),
-        }
-    }
-
-    /// The buffer of values, `len` long and of any content.
-    fn values_mut(&mut self, len: usize) -> &mut Vec<f64> {
-        if !matches!(self, Self::Values(_)) {
-            *self = Self::Values(vec![0.0; len]);
-        }
-        match self {
-            Self::Values(values) => values,
-            Self::Spikes(_) => unreachable!("bug in snncc: just set to values"),
-        }
-    }
-
-    /// The buffer of spikes, empty.
-    fn spikes_mut(&mut self) -> &mut Vec<u32> {
-        if !matches!(self, Self::Spikes(_)) {
-            *self = Self::Spikes(Vec::new());
-        }
-        match self {
-            Self::Spikes(spikes) => {
-                spikes.clear();
-                spikes
-            }
-            Self::Values(_) => unreachable!("bug in snncc: just set to spikes"),
-        }
-    }
-}
-
-impl Source<'_> {
-    /// Adds all elements to `sum`.
-    fn add_to(self, sum: &mut [f64]) {
-        match self {
-            Self::Spikes(spikes) => spikes.iter().for_each(|element| sum[*element as usize] += 1.0),
-            Self::Values(values) => sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
-        }
-    }
-
-    /// Calls `visit` with index and value of every element that is not 0, ascending.
-    fn for_each_active(self, mut visit: impl FnMut(usize, f64)) {
-        match self {
-            Self::Spikes(spikes) => spikes.iter().for_each(|element| visit(*element as usize, 1.0)),
-            Self::Values(values) => {
-                values.iter().enumerate().filter(|(_, value)| **value != 0.0).for_each(|(at, value)| visit(at, *value));
-            }
-        }
-    }
-
-    /// Copies all elements into `target`.
-    fn copy_to(self, target: &mut [f64]) {
-        target.fill(0.0);
-        match self {
-            Self::Spikes(spikes) => spikes.iter().for_each(|element| target[*element as usize] = 1.0),
-            Self::Values(values) => target.copy_from_slice(values),
-        }
-    }
-}
-
 /// What a run changes.
 #[derive(Clone, Debug)]
 struct State {
@@ -173,7 +98,8 @@ impl Memory {
 struct Feed<'a> {
     spikes: Vec<Option<&'a PortStimulus>>,
     analog: Vec<Option<&'a [f64]>>,
-    host_bias: Vec<Option<&'a [f64]>>,
+    /// In the order of the population.
+    host_bias: Vec<Option<Vec<f64>>>,
 }
 
 impl FloatNetwork {
@@ -219,65 +145,84 @@ impl FloatNetwork {
                 }
             }
         }
-        let mut sum = vec![0.0; self.longest_input];
-        for t in 1..=steps {
-            for id in &self.order {
-                self.step_node(*id, t, &feed, &mut state, &mut sum);
+        let is_constant = self.constants(&feed);
+        for (id, node) in self.nodes.iter_with_ids() {
+            if let (Op::Neurons(group), Memory::Neurons(memory)) = (&node.op, &mut state.memories[id.0 as usize])
+                && group.can_go_ahead()
+                && node.sources.iter().all(|incoming| is_constant[incoming.source.0 as usize])
+                && !record.states_of.contains(&node.name)
+            {
+                memory.go_ahead();
             }
-            recorder.record(self, &state);
+        }
+        let varying: Vec<NodeId> = self.order.iter().copied().filter(|id| !is_constant[id.0 as usize]).collect();
+        let mut buffers = (Gathered::new(self.longest_input), Scratch::new());
+        for t in 1..=steps {
+            for id in if t == 1 { &self.order } else { &varying } {
+                self.step_node(*id, (t, steps - t + 1), &feed, &mut state, &mut buffers);
+            }
+            recorder.record(self, &state, &is_constant);
         }
         Ok(recorder.finish(self, &state))
     }
 
-    fn step_node(&self, id: NodeId, t: u32, feed: &Feed<'_>, state: &mut State, sum: &mut [f64]) {
+    /// Which nodes give the same in every step: inputs without spikes, and what depends on them alone, without state and
+    /// over no back edge.
+    fn constants(&self, feed: &Feed<'_>) -> Vec<bool> {
+        let mut is_constant = vec![false; self.nodes.len()];
+        for id in &self.order {
+            let node = &self.nodes[*id];
+            // The source of a back edge stands later in the order: it does not count as constant yet.
+            let of_constants = || node.sources.iter().all(|incoming| is_constant[incoming.source.0 as usize]);
+            is_constant[id.0 as usize] = match &node.op {
+                Op::Input => feed.spikes[id.0 as usize].is_none_or(|port| port.spikes.indices.is_empty()),
+                Op::Identity | Op::Scale(_) => of_constants(),
+                Op::Linear(linear) => linear.is_immediate() && of_constants(),
+                Op::Delay(_) | Op::Threshold(_) | Op::Neurons(_) => false,
+            };
+        }
+        is_constant
+    }
+
+    /// One step of a node: step `t`, the first of `left`.
+    fn step_node(
+        &self,
+        id: NodeId,
+        (t, left): (u32, u32),
+        feed: &Feed<'_>,
+        state: &mut State,
+        buffers: &mut (Gathered, Scratch),
+    ) {
         let index = id.0 as usize;
         let node = &self.nodes[id];
-        let single = match node.sources[..] {
-            [source] if source != id => Some(source),
-            _ => None,
-        };
-        let sum = &mut sum[..node.input_len];
-        if single.is_none() {
-            sum.fill(0.0);
-            for source in &node.sources {
-                state.signals[source.0 as usize].view().add_to(sum);
-            }
+        let (sum, scratch) = buffers;
+        if let Memory::Neurons(group) = &mut state.memories[index]
+            && group.take_ahead(&mut state.signals[index])
+        {
+            return;
         }
-        let mut output = std::mem::take(&mut state.signals[index]);
-        let input = match single {
-            Some(source) => state.signals[source.0 as usize].view(),
-            None => Source::Values(sum),
-        };
+        // A node that feeds itself reads what it gave in the step before.
+        let feeds_itself = node.sources.iter().any(|incoming| incoming.source == id);
+        let before = if feeds_itself { state.signals[index].clone() } else { Signal::default() };
+        let mut output = std::mem::replace(&mut state.signals[index], before);
+        let input = node.gather(&state.signals, sum);
+        let len = node.output_len;
+        let memory = &mut state.memories[index];
+        let host_bias = feed.host_bias[index].as_deref();
         match &node.op {
-            Op::Input => feed.write(index, t, node.output_len, &mut output),
+            Op::Input => feed.write(index, t, len, &mut output),
             Op::Identity => match input {
                 Source::Spikes(spikes) => output.spikes_mut().extend_from_slice(spikes),
-                Source::Values(values) => output.values_mut(node.output_len).copy_from_slice(values),
+                Source::Values(values) => output.values_mut(len).copy_from_slice(values),
             },
-            Op::Scale(scale) => {
-                let values = output.values_mut(node.output_len);
-                input.copy_to(values);
-                scale.apply(values);
-            }
-            Op::Linear(linear) => {
-                linear.step(t, input, output.values_mut(node.output_len), &mut state.memories[index]);
-            }
-            Op::Delay(delay) => {
-                delay.step(t, input, output.values_mut(node.output_len), &mut state.memories[index]);
-            }
+            Op::Scale(scale) => scale.step(input, output.values_mut(len)),
+            Op::Linear(linear) => linear.step(t, input, output.values_mut(len), memory, scratch),
+            Op::Delay(delay) => delay.step(t, input, output.values_mut(len), memory),
             Op::Threshold(threshold) => {
-                let memory = state.memories[index].neurons_mut();
-                threshold.step(input, feed.host_bias[index], memory);
-                output.spikes_mut().extend_from_slice(&memory.fired);
+                threshold.step(input, host_bias, memory.neurons_mut(), output.spikes_mut());
             }
             Op::Neurons(group) => {
-                let memory = state.memories[index].neurons_mut();
-                group.step(input, feed.host_bias[index], memory);
-                if group.spikes() {
-                    output.spikes_mut().extend_from_slice(&memory.fired);
-                } else {
-                    output.values_mut(node.output_len).copy_from_slice(&memory.v);
-                }
+                group.step(scratch.arch, input, host_bias, left, memory.neurons_mut(), &mut output);
             }
         }
         state.signals[index] = output;
@@ -312,8 +257,11 @@ impl FloatNetwork {
                 problems.push(Diagnostic::error(code::STIMULUS_MISMATCH, message).at(format!("nodes/{name}")));
                 continue;
             }
-            let slot = if analog { &mut feed.analog } else { &mut feed.host_bias };
-            slot[id.0 as usize] = Some(values);
+            if analog {
+                feed.analog[id.0 as usize] = Some(values);
+            } else {
+                feed.host_bias[id.0 as usize] = Some(self.nodes[id].layout.arranged(values));
+            }
         }
         let (feed, _) = problems.into_result(feed)?;
         Ok(feed)

@@ -1,6 +1,12 @@
-//! Linear nodes: matrices by columns, convolutions and pools by scattering, scales, delays.
+//! Linear nodes: matrices by columns, convolutions and pools, scales, delays.
 
-use super::{Memory, Source};
+use super::Memory;
+use super::aligned::Aligned;
+use super::convolution::{Convolution as ConvolutionKernel, GroupedConvolution, Places, PoolSums};
+use super::kernels::{Active, Starts, add, add_columns, padded};
+use super::layout::Layout;
+use super::signal::Source;
+use pulp::{Simd, WithSimd};
 use snncc_ir::network::{Affine, Convolution, Matrix, Pool, PoolKind, SynapseDelay};
 use snncc_ir::{ConvolutionGeometry, Param, Tensor};
 
@@ -8,21 +14,52 @@ use snncc_ir::{ConvolutionGeometry, Param, Tensor};
 #[derive(Debug)]
 pub(super) struct Linear {
     kernel: Kernel,
-    /// The sum is divided by this before the bias is added: window size of a mean.
-    divisor: Option<f64>,
+    /// What the sum is divided by before the bias is added: window size of a mean.
+    divisor: Option<Divisor>,
     /// One value per output, or none.
-    bias: Vec<f64>,
+    bias: Aligned,
     delay: LineDelay,
     outputs: usize,
 }
 
 #[derive(Debug)]
 enum Kernel {
-    /// Weights of `(input, output)` at `input · outputs + output`.
-    Dense(Vec<f64>),
+    /// Weights of `(input, output)`, with the outputs of each input up to whole vectors.
+    Dense(Aligned),
     Sparse(Columns),
-    Convolution(Box<Scatter>),
+    Convolution(Box<ConvolutionKernel>),
+    Grouped(Box<GroupedConvolution>),
+    Pool(Box<PoolSums>),
 }
+
+/// A divisor, or its reciprocal where multiplying by it is the same.
+#[derive(Clone, Copy, Debug)]
+enum Divisor {
+    Divide(f64),
+    Multiply(f64),
+}
+
+/// Buffers that a step needs and nothing keeps.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) arch: pulp::Arch,
+    /// Active inputs of a kernel.
+    pub(super) active: Active,
+    /// Input places of a convolution.
+    pub(super) places: Places,
+    /// Sums of a block of output channels.
+    pub(super) sums: Aligned,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self { arch: pulp::Arch::new(), active: Active::default(), places: Places::default(), sums: Aligned::zeros(0) }
+    }
+}
+
+/// Active inputs of a matrix that are added to a run of outputs before the next run: enough to keep the sums in registers
+/// for a while, few enough that each column is read from end to end.
+const COLUMNS_AT_ONCE: usize = 16;
 
 /// A sparse matrix by columns: the synapses of each input.
 #[derive(Debug)]
@@ -45,21 +82,10 @@ enum LineDelay {
     PerSynapse(usize),
 }
 
-/// A convolution that adds the contribution of one input element at a time, into sums laid out `(height, width, channels)`.
-#[derive(Debug)]
-struct Scatter {
-    geometry: ConvolutionGeometry,
-    /// `(channels_in, kernel_height, kernel_width, channels_out of the group)`.
-    weights: Vec<f64>,
-    /// For each input row, the output rows it reaches, with the kernel row.
-    rows: Vec<Vec<(u32, u32)>>,
-    /// For each input column, the output columns it reaches, with the kernel column.
-    columns: Vec<Vec<(u32, u32)>>,
-}
-
 impl Linear {
-    pub(super) fn affine(affine: &Affine, outputs: usize, inputs: usize) -> Self {
-        let bias = affine.bias.as_ref().map_or(Vec::new(), |bias| bias.data.clone());
+    /// `layout` is that of the inputs; the outputs are row-major.
+    pub(super) fn affine(affine: &Affine, outputs: usize, inputs: usize, layout: Layout) -> Self {
+        let bias = Aligned::from(affine.bias.as_ref().map_or(&[][..], |bias| &bias.data));
         let delays = match &affine.delay {
             SynapseDelay::PerSynapse(delays) => &delays[..],
             _ => &[],
@@ -72,51 +98,60 @@ impl Linear {
             _ => LineDelay::None,
         };
         let kernel = match &affine.weight {
-            Matrix::Dense(tensor) if delays.is_empty() => Kernel::Dense(transposed(tensor, outputs, inputs)),
+            Matrix::Dense(tensor) if delays.is_empty() => Kernel::Dense(transposed(tensor, outputs, inputs, layout)),
             Matrix::Dense(tensor) => {
                 let entries = (0..inputs).flat_map(|input| (0..outputs).map(move |output| (output, input)));
                 Kernel::Sparse(Columns::new(
-                    entries.map(|(row, column)| (row * inputs + column, row, column)),
+                    entries.map(|(row, column)| (row * inputs + layout.element(column), row, column)),
                     inputs,
                     &tensor.data,
                     delays,
                 ))
             }
             Matrix::Sparse { rows, columns, values, .. } => {
+                let column = |at: usize| layout.position(columns[at] as usize);
                 let mut order: Vec<usize> = (0..values.len()).collect();
-                order.sort_unstable_by_key(|at| (columns[*at], rows[*at]));
-                let entries = order.into_iter().map(|at| (at, rows[at] as usize, columns[at] as usize));
+                order.sort_unstable_by_key(|at| (column(*at), rows[*at]));
+                let entries = order.into_iter().map(|at| (at, rows[at] as usize, column(at)));
                 Kernel::Sparse(Columns::new(entries, inputs, values, delays))
             }
         };
         Self { kernel, divisor: None, bias, delay, outputs }
     }
 
-    pub(super) fn convolution(convolution: &Convolution, geometry: ConvolutionGeometry) -> Self {
+    /// Inputs and outputs are channels last.
+    pub(super) fn convolution(convolution: &Convolution, geometry: &ConvolutionGeometry) -> Self {
         let outputs = geometry.output.iter().map(|d| *d as usize).product::<usize>();
-        let plane = (geometry.output[1] * geometry.output[2]) as usize;
-        let bias = convolution
-            .bias
-            .as_ref()
-            .map_or(Vec::new(), |bias| bias.data.iter().flat_map(|value| std::iter::repeat_n(*value, plane)).collect());
+        let places = (geometry.output[1] * geometry.output[2]) as usize;
+        let bias = convolution.bias.as_ref().map_or(Vec::new(), |bias| bias.data.repeat(places));
+        let bias = Aligned::from(&bias[..]);
         let delay = match convolution.delay {
             0 => LineDelay::None,
             steps => LineDelay::Uniform(steps as usize),
         };
-        let scatter = Scatter::new(geometry, &convolution.weight.data);
-        Self { kernel: Kernel::Convolution(Box::new(scatter)), divisor: None, bias, delay, outputs }
+        let weights = &convolution.weight.data;
+        let kernel = match geometry.groups {
+            // Few channels would fill vectors with nothing.
+            1 if geometry.output[0] > 2 => Kernel::Convolution(Box::new(ConvolutionKernel::new(geometry, weights))),
+            _ => Kernel::Grouped(Box::new(GroupedConvolution::new(geometry, weights))),
+        };
+        Self { kernel, divisor: None, bias, delay, outputs }
     }
 
-    pub(super) fn pool(pool: &Pool, geometry: ConvolutionGeometry) -> Self {
+    /// Inputs and outputs are channels last.
+    pub(super) fn pool(pool: &Pool, geometry: &ConvolutionGeometry) -> Self {
         let outputs = geometry.output.iter().map(|d| *d as usize).product::<usize>();
-        let weights = vec![1.0; geometry.weight_count()];
         let divisor = match pool.kind {
             PoolKind::Sum => None,
-            PoolKind::Average => Some((pool.kernel[0] * pool.kernel[1]) as f64),
+            PoolKind::Average => Some(Divisor::new((pool.kernel[0] * pool.kernel[1]) as f64)),
         };
-        let scatter = Scatter::new(geometry, &weights);
-        let kernel = Kernel::Convolution(Box::new(scatter));
-        Self { kernel, divisor, bias: Vec::new(), delay: LineDelay::None, outputs }
+        let kernel = Kernel::Pool(Box::new(PoolSums::new(geometry)));
+        Self { kernel, divisor, bias: Aligned::zeros(0), delay: LineDelay::None, outputs }
+    }
+
+    /// Whether the output of a step depends on the input of that step alone.
+    pub(super) fn is_immediate(&self) -> bool {
+        self.delay == LineDelay::None
     }
 
     /// Values that the memory holds.
@@ -130,18 +165,17 @@ impl Linear {
     }
 
     /// The answer to an input that always was and is `input`.
-    pub(super) fn steady(&self, input: Source<'_>, output: &mut [f64]) {
-        self.sum(input, output);
-        self.add_bias(output);
+    pub(super) fn steady(&self, input: Source<'_>, output: &mut [f64], scratch: &mut Scratch) {
+        self.sum(input, &self.bias, output, scratch);
     }
 
     /// The memory before step 1, if the input always was `input` before.
-    pub(super) fn initial_memory(&self, input: Source<'_>) -> Memory {
+    pub(super) fn initial_memory(&self, input: Source<'_>, scratch: &mut Scratch) -> Memory {
         match self.delay {
             LineDelay::None => Memory::None,
             LineDelay::Uniform(steps) => {
                 let mut sum = vec![0.0; self.outputs];
-                self.sum(input, &mut sum);
+                self.sum(input, &[], &mut sum, scratch);
                 Memory::Ring(sum.repeat(steps))
             }
             LineDelay::PerSynapse(longest) => {
@@ -164,13 +198,21 @@ impl Linear {
     }
 
     /// One step.
-    pub(super) fn step(&self, t: u32, input: Source<'_>, output: &mut [f64], memory: &mut Memory) {
+    pub(super) fn step(
+        &self,
+        t: u32,
+        input: Source<'_>,
+        output: &mut [f64],
+        memory: &mut Memory,
+        scratch: &mut Scratch,
+    ) {
         match (self.delay, memory) {
-            (LineDelay::None, _) => self.sum(input, output),
+            (LineDelay::None, _) => self.sum(input, &self.bias, output, scratch),
             (LineDelay::Uniform(steps), Memory::Ring(ring)) => {
                 let slot = t as usize % steps * self.outputs;
-                self.sum(input, output);
+                self.sum(input, &[], output, scratch);
                 output.swap_with_slice(&mut ring[slot..slot + self.outputs]);
+                add(output, &self.bias);
             }
             (LineDelay::PerSynapse(longest), Memory::Ring(ring)) => {
                 let Kernel::Sparse(columns) = &self.kernel else {
@@ -186,65 +228,95 @@ impl Linear {
                 let slot = t as usize % slots * self.outputs;
                 output.copy_from_slice(&ring[slot..slot + self.outputs]);
                 ring[slot..slot + self.outputs].fill(0.0);
+                add(output, &self.bias);
             }
             _ => unreachable!("bug in snncc: a delay without memory"),
         }
-        self.add_bias(output);
     }
 
-    fn add_bias(&self, output: &mut [f64]) {
-        output.iter_mut().zip(&self.bias).for_each(|(output, bias)| *output += bias);
-    }
-
-    fn sum(&self, input: Source<'_>, output: &mut [f64]) {
-        output.fill(0.0);
+    /// Writes the sum of `input`, plus `bias` (one value per output, or none), to `output`.
+    fn sum(&self, input: Source<'_>, bias: &[f64], output: &mut [f64], scratch: &mut Scratch) {
         match &self.kernel {
-            Kernel::Dense(weights) => add_columns(weights, input, output),
-            Kernel::Sparse(columns) => input.for_each_active(|element, x| {
-                for at in columns.starts[element]..columns.starts[element + 1] {
-                    output[columns.rows[at] as usize] += x * columns.weights[at];
+            Kernel::Dense(weights) => {
+                let Scratch { arch, active, sums, .. } = scratch;
+                let stride = padded(self.outputs);
+                match input {
+                    Source::Spikes(spikes) => {
+                        let offsets = active.all_ones(spikes.len()).iter_mut();
+                        offsets.zip(spikes).for_each(|(offset, spike)| *offset = *spike as usize * stride);
+                    }
+                    Source::Values(values) => {
+                        active.clear(values.len());
+                        active.push_values(0, stride, values);
+                    }
                 }
-            }),
-            Kernel::Convolution(scatter) => scatter.add(input, output),
+                sums.grow(stride);
+                arch.dispatch(MatrixStep { weights, active, sums: &mut sums[..stride] });
+                output.copy_from_slice(&sums[..self.outputs]);
+            }
+            Kernel::Sparse(columns) => {
+                output.fill(0.0);
+                input.for_each_active(|element, x| {
+                    for at in columns.starts[element]..columns.starts[element + 1] {
+                        output[columns.rows[at] as usize] += x * columns.weights[at];
+                    }
+                });
+            }
+            Kernel::Convolution(convolution) => return convolution.sum(input, bias, output, scratch),
+            Kernel::Grouped(convolution) => convolution.sum(input, output),
+            Kernel::Pool(pool) => pool.sum(input, output),
         }
-        if let Some(divisor) = self.divisor {
-            output.iter_mut().for_each(|value| *value /= divisor);
+        match self.divisor {
+            Some(Divisor::Divide(divisor)) => output.iter_mut().for_each(|value| *value /= divisor),
+            Some(Divisor::Multiply(factor)) => output.iter_mut().for_each(|value| *value *= factor),
+            None => {}
+        }
+        add(output, bias);
+    }
+}
+
+impl Divisor {
+    fn new(divisor: f64) -> Self {
+        // Exact for powers of two.
+        let is_power_of_two = divisor.to_bits().trailing_zeros() >= f64::MANTISSA_DIGITS - 1;
+        if is_power_of_two { Self::Multiply(1.0 / divisor) } else { Self::Divide(divisor) }
+    }
+}
+
+struct MatrixStep<'a> {
+    weights: &'a [f64],
+    active: &'a Active,
+    sums: &'a mut [f64],
+}
+
+impl WithSimd for MatrixStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if self.active.are_ones() { self.run::<S, true>(simd) } else { self.run::<S, false>(simd) }
+    }
+}
+
+impl MatrixStep<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const ONES: bool>(self, simd: S) {
+        self.sums.fill(0.0);
+        let len = self.active.len();
+        for first in (0..len).step_by(COLUMNS_AT_ONCE) {
+            let columns = self.active.columns::<ONES>(first..len.min(first + COLUMNS_AT_ONCE));
+            let start = std::iter::once(Starts { sums: 0, weights: 0 });
+            add_columns::<S, ONES>(simd, self.sums, self.weights, start, self.sums.len(), columns);
         }
     }
 }
 
-/// Adds the columns of the active inputs, four spikes at a time to spare passes over `output`; the order of the additions
-/// is that of one at a time.
-fn add_columns(weights: &[f64], input: Source<'_>, output: &mut [f64]) {
-    let outputs = output.len();
-    let column = |element: usize| &weights[element * outputs..(element + 1) * outputs];
-    let Source::Spikes(spikes) = input else {
-        return input.for_each_active(|element, x| {
-            output.iter_mut().zip(column(element)).for_each(|(sum, weight)| *sum += x * weight);
-        });
-    };
-    let mut groups = spikes.chunks_exact(4);
-    for group in &mut groups {
-        let [a, b, c, d] = [
-            column(group[0] as usize),
-            column(group[1] as usize),
-            column(group[2] as usize),
-            column(group[3] as usize),
-        ];
-        for ((((sum, a), b), c), d) in output.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *sum = *sum + a + b + c + d;
-        }
-    }
-    for element in groups.remainder() {
-        output.iter_mut().zip(column(*element as usize)).for_each(|(sum, weight)| *sum += weight);
-    }
-}
-
-fn transposed(tensor: &Tensor, outputs: usize, inputs: usize) -> Vec<f64> {
-    let mut columns = vec![0.0; outputs * inputs];
+fn transposed(tensor: &Tensor, outputs: usize, inputs: usize, layout: Layout) -> Aligned {
+    let stride = padded(outputs);
+    let mut columns = Aligned::zeros(stride * inputs);
     for (output, row) in tensor.data.chunks_exact(inputs).enumerate() {
-        for (input, weight) in row.iter().enumerate() {
-            columns[input * outputs + output] = *weight;
+        for (element, weight) in row.iter().enumerate() {
+            columns[layout.position(element) * stride + output] = *weight;
         }
     }
     columns
@@ -272,66 +344,26 @@ impl Columns {
     }
 }
 
-impl Scatter {
-    /// `weights` are `(channels_out, channels_in / groups, kernel_height, kernel_width)`.
-    fn new(geometry: ConvolutionGeometry, weights: &[f64]) -> Self {
-        let reached = |d: usize| -> Vec<Vec<(u32, u32)>> {
-            (0..geometry.input[d + 1]).map(|position| geometry.reached(d, position).collect()).collect()
-        };
-        let (rows, columns) = (reached(0), reached(1));
-        let groups = geometry.groups as usize;
-        let (inputs, outputs) = (geometry.input[0] as usize / groups, geometry.output[0] as usize / groups);
-        let elements = (geometry.kernel[0] * geometry.kernel[1]) as usize;
-        let mut scattered = vec![0.0; weights.len()];
-        for (at, weight) in weights.iter().enumerate() {
-            let (channel_out, rest) = (at / (inputs * elements), at % (inputs * elements));
-            let (channel_in, element) = (rest / elements, rest % elements);
-            let (group, within) = (channel_out / outputs, channel_out % outputs);
-            scattered[((group * inputs + channel_in) * elements + element) * outputs + within] = *weight;
-        }
-        Self { geometry, weights: scattered, rows, columns }
-    }
-
-    /// Adds the convolution of `input` to `output`, which is 0.
-    fn add(&self, input: Source<'_>, output: &mut [f64]) {
-        let g = &self.geometry;
-        let groups = g.groups as usize;
-        let channels_out = g.output[0] as usize;
-        let (inputs, outputs) = (g.input[0] as usize / groups, channels_out / groups);
-        let (plane_in, width_in) = ((g.input[1] * g.input[2]) as usize, g.input[2] as usize);
-        let (plane_out, width_out) = ((g.output[1] * g.output[2]) as usize, g.output[2] as usize);
-        let kernel = [g.kernel[0] as usize, g.kernel[1] as usize];
-        // Sums by position, then channel, so that the channels of one position lie together.
-        let mut sums = vec![0.0; output.len()];
-        input.for_each_active(|element, x| {
-            let (channel, place) = (element / plane_in, element % plane_in);
-            let first_channel = channel / inputs * outputs;
-            for &(y, ky) in &self.rows[place / width_in] {
-                for &(column, kx) in &self.columns[place % width_in] {
-                    let from = ((channel * kernel[0] + ky as usize) * kernel[1] + kx as usize) * outputs;
-                    let to = (y as usize * width_out + column as usize) * channels_out + first_channel;
-                    let weights = &self.weights[from..from + outputs];
-                    sums[to..to + outputs].iter_mut().zip(weights).for_each(|(sum, weight)| *sum += x * weight);
-                }
-            }
-        });
-        for (place, channels) in sums.chunks_exact(channels_out).enumerate() {
-            for (channel, sum) in channels.iter().enumerate() {
-                output[channel * plane_out + place] = *sum;
-            }
-        }
-    }
-}
-
 /// Factors of a Scale node.
 #[derive(Debug)]
 pub(super) struct Scale(pub(super) Vec<f64>);
 
 impl Scale {
-    pub(super) fn apply(&self, values: &mut [f64]) {
-        match self.0[..] {
-            [factor] => values.iter_mut().for_each(|value| *value *= factor),
-            _ => values.iter_mut().zip(&self.0).for_each(|(value, factor)| *value *= factor),
+    /// Writes the scaled input to `output`.
+    pub(super) fn step(&self, input: Source<'_>, output: &mut [f64]) {
+        let factor = |position: usize| if let [factor] = self.0[..] { factor } else { self.0[position] };
+        match input {
+            Source::Spikes(spikes) => {
+                output.fill(0.0);
+                spikes.iter().for_each(|spike| output[*spike as usize] = factor(*spike as usize));
+            }
+            Source::Values(values) => {
+                output
+                    .iter_mut()
+                    .zip(values)
+                    .enumerate()
+                    .for_each(|(at, (output, value))| *output = value * factor(at));
+            }
         }
     }
 }

@@ -195,53 +195,150 @@ fn a_delay_behind_a_bias_holds_the_bias_before_the_start() {
     assert_eq!(trace.output("o").unwrap().values.as_ref().unwrap(), &[6.0, 6.0, 6.0, 8.0, 6.0]);
 }
 
-#[test]
-fn convolution_equals_the_plain_sum() {
-    // 2 groups, kernel 2×3, stride (2, 1), padding (1, 2), dilation (1, 2), over 4×5×6.
-    let (channels_out, per_group, kernel) = (6, 2, [2, 3]);
-    let weight: Vec<f64> = (0..channels_out * per_group * 6).map(|at| ((at * 7) % 11) as f64 - 5.0).collect();
+/// Steps a convolution over `input` (channels, height, width) and neurons behind it once, against the plain sum.
+fn check_convolution(input_shape: [usize; 3], channels_out: usize, groups: usize, kernel: [usize; 2]) {
+    let (stride, padding, dilation) = ([2, 1], [1, 2], [1, 2]);
+    let [channels, height, width] = input_shape;
+    let per_group = channels / groups;
+    let len = channels_out * per_group * kernel[0] * kernel[1];
+    let weight: Vec<f64> = (0..len).map(|at| ((at * 7) % 11) as f64 - 5.0).collect();
     let bias: Vec<f64> = (0..channels_out).map(|at| at as f64 * 0.5).collect();
     let convolution = Convolution {
         dimensions: 2,
-        weight: Tensor::new(vec![channels_out, per_group, 2, 3], weight.clone()),
+        weight: Tensor::new(vec![channels_out, per_group, kernel[0], kernel[1]], weight.clone()),
         bias: Some(Tensor::vector(bias.clone())),
-        stride: vec![2, 1],
-        padding: Padding::Explicit(vec![1, 2]),
-        dilation: vec![1, 2],
-        groups: 2,
-        input_shape: Some(vec![5, 6]),
+        stride: stride.to_vec(),
+        padding: Padding::Explicit(padding.to_vec()),
+        dilation: dilation.to_vec(),
+        groups,
+        input_shape: Some(vec![height, width]),
         delay: 0,
     };
+    let out = |d: usize| (input_shape[d + 1] + 2 * padding[d] - dilation[d] * (kernel[d] - 1) - 1) / stride[d] + 1;
+    let shape = [channels_out, out(0), out(1)];
     let net = network(
-        vec![("i", input(&[4, 5, 6])), ("c", Node::Convolution(convolution)), ("o", output(&[6, 3, 6]))],
-        &[("i", "c"), ("c", "o")],
+        vec![
+            ("i", input(&input_shape)),
+            ("c", Node::Convolution(convolution)),
+            ("o", output(&shape)),
+            ("n", neuron(NeuronModel::If, |_| {})),
+        ],
+        &[("i", "c"), ("c", "o"), ("c", "n")],
     );
-    let active: Vec<u32> = (0..120).filter(|at| at % 7 < 3).collect();
-    let trace = run(&net, &stimulus(120, &[&active]), 1);
-    let at = |channel: usize, y: i64, x: i64| -> f64 {
-        if !(0..5).contains(&y) || !(0..6).contains(&x) {
-            return 0.0;
-        }
-        f64::from(u8::from(active.contains(&((channel * 30) as u32 + (y * 6 + x) as u32))))
+    let count = channels * height * width;
+    let active: Vec<u32> = (0..count as u32).filter(|at| at % 7 < 3).collect();
+    let at = |channel: usize, y: usize, x: usize| -> f64 {
+        let (Some(y), Some(x)) = (y.checked_sub(padding[0]), x.checked_sub(padding[1])) else { return 0.0 };
+        let inside = y < height && x < width;
+        f64::from(u8::from(inside && ((channel * height + y) * width + x) % 7 < 3))
     };
     let mut expected = Vec::new();
     for o in 0..channels_out {
-        for y in 0..3_i64 {
-            for x in 0..6_i64 {
-                let mut sum = bias[o];
-                for c in 0..per_group {
-                    for ky in 0..kernel[0] {
-                        for kx in 0..kernel[1] {
-                            sum += weight[((o * per_group + c) * 2 + ky) * 3 + kx]
-                                * at(o / 3 * per_group + c, y * 2 + ky as i64 - 1, x + 2 * kx as i64 - 2);
-                        }
-                    }
+        for (y, x) in (0..shape[1]).flat_map(|y| (0..shape[2]).map(move |x| (y, x))) {
+            let mut sum = bias[o];
+            for c in 0..per_group {
+                for (ky, kx) in (0..kernel[0]).flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx))) {
+                    let channel = o / (channels_out / groups) * per_group + c;
+                    sum += weight[((o * per_group + c) * kernel[0] + ky) * kernel[1] + kx]
+                        * at(channel, y * stride[0] + ky * dilation[0], x * stride[1] + kx * dilation[1]);
                 }
-                expected.push(sum);
             }
+            expected.push(sum);
         }
     }
+    let spikes: Vec<u32> = (0..).zip(&expected).filter(|(_, sum)| **sum > 1.0).map(|(at, _)| at).collect();
+    let trace = run(&net, &stimulus(count as u32, &[&active]), 1);
     assert_eq!(trace.output("o").unwrap().values.as_ref().unwrap(), &expected);
+    assert_eq!(trace.population("n").unwrap().spikes.as_ref().unwrap().indices, spikes);
+    // The same as values.
+    let values = (0..count as u32).map(|at| f64::from(u8::from(active.contains(&at)))).collect();
+    let input = FloatInput { spikes: &Stimulus::default(), analog: vec![("i".into(), values)] };
+    let network = FloatNetwork::new(&net, &FloatOptions::default()).unwrap();
+    assert_eq!(network.run(&input, 1, &Record::default()).unwrap().output("o").unwrap().last, expected);
+}
+
+#[test]
+fn convolution_equals_the_plain_sum() {
+    check_convolution([4, 5, 6], 6, 2, [2, 3]);
+    check_convolution([3, 5, 9], 3, 3, [3, 2]);
+    check_convolution([1, 5, 6], 8, 1, [2, 3]);
+    check_convolution([4, 5, 6], 13, 1, [2, 3]);
+    // In blocks of output channels, the last of which is not full.
+    check_convolution([90, 3, 4], 20, 1, [3, 2]);
+}
+
+/// Neurons one by one and many at once: a group is updated one by one if a neuron has a refractory period.
+#[test]
+fn many_neurons_at_once_are_as_one_by_one() {
+    let models = [NeuronModel::If, NeuronModel::Lif, NeuronModel::CubaLif];
+    for (model, reset) in models.into_iter().flat_map(|m| [(m, Reset::ToValue), (m, Reset::BySubtraction)]) {
+        for uniform in [true, false] {
+            let states = [1, 2].map(|last_refractory| {
+                let len = 100;
+                let node = neuron(model, |n| {
+                    n.reset = reset;
+                    n.tau_mem_s = Param::Uniform(3.0);
+                    n.tau_syn_s = Param::Uniform(2.0);
+                    n.v_min = Some(-0.5);
+                    n.comparison = Comparison::GreaterOrEqual;
+                    if !uniform {
+                        n.v_threshold = Param::PerNeuron((0..len).map(|at| 0.25 + at as f64 / 64.0).collect());
+                    }
+                    n.refractory_steps =
+                        Param::PerNeuron((0..len).map(|at| if at == len - 1 { last_refractory } else { 1 }).collect());
+                });
+                let net = network(vec![("i", input(&[len])), ("n", node)], &[("i", "n")]);
+                let values = (0..len).map(|at| (at * 37 % len) as f64 / 32.0 - 0.5).collect();
+                // A spike in the last step, so that the input is not the same in all.
+                let fed = stimulus(len as u32, &[&[], &[], &[], &[], &[], &[], &[], &[5]]);
+                let fed = FloatInput { spikes: &fed, analog: vec![("i".into(), values)] };
+                let record = Record { spikes: true, states_of: vec!["n".into()], ..Record::default() };
+                let trace =
+                    FloatNetwork::new(&net, &FloatOptions::default()).unwrap().observe(&fed, 8, &record).unwrap();
+                let population = trace.population("n").unwrap();
+                let (spikes, states) = (population.spikes.as_ref().unwrap(), population.states.as_ref().unwrap());
+                assert!(spikes.spike_count() > 100);
+                let but_the_last = |values: &[f64]| -> Vec<f64> {
+                    values.chunks_exact(len).flat_map(|step| step[..len - 1].to_vec()).collect()
+                };
+                let events: Vec<_> = spikes.events().filter(|event| event.1 != len as u32 - 1).collect();
+                let statistics = population.statistics.clone().unwrap();
+                (events, but_the_last(&states.v), but_the_last(&states.i), statistics.input_max, statistics.v_min)
+            });
+            assert_eq!(states[0], states[1], "{model:?} {reset:?}");
+        }
+    }
+}
+
+/// What hangs on constant inputs is computed once, or many steps at once; that must not show.
+#[test]
+fn constant_input_is_as_any_other() {
+    let pool = Node::Pool(Pool { kind: PoolKind::Average, kernel: [1, 2], stride: [1, 2], padding: [0, 0] });
+    let weights: Vec<f64> = (0..9 * 150).map(|at| (at * 29 % 41) as f64 / 128.0 - 0.125).collect();
+    let net = network(
+        vec![
+            ("i", input(&[3, 10, 10])),
+            ("p", pool),
+            ("n", neuron(NeuronModel::If, |n| n.reset = Reset::BySubtraction)),
+            ("w", Node::Affine(affine([9, 150], &weights, &[]))),
+            ("m", neuron(NeuronModel::If, |_| {})),
+            ("o", output(&[9])),
+        ],
+        &[("i", "p"), ("p", "n"), ("n", "w"), ("w", "m"), ("m", "o")],
+    );
+    let network = FloatNetwork::new(&net, &FloatOptions::default()).unwrap();
+    let values: Vec<f64> = (0..300).map(|at| (at * 17 % 300) as f64 / 400.0).collect();
+    let steps = 150;
+    // One more step, which is not run, with a spike.
+    let mut varying = stimulus(300, &[]);
+    varying.ports[0].spikes = SpikeTrain::from_events(300, steps + 1, &[(steps + 1, 7)]).unwrap();
+    let traces = [Stimulus::default(), varying].map(|stimulus| {
+        let input = FloatInput { spikes: &stimulus, analog: vec![("i".into(), values.clone())] };
+        let record = Record { spikes: true, outputs: true, ..Record::default() };
+        network.observe(&input, steps, &record).unwrap()
+    });
+    assert!(traces[0].population("m").unwrap().spike_count > 100);
+    assert_eq!(traces[0], traces[1]);
 }
 
 #[test]

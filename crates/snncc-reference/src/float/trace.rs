@@ -1,6 +1,7 @@
 //! What a run of the float reference leaves behind.
 
-use super::{FloatNetwork, Memory, Op, Signal, State};
+use super::signal::Signal;
+use super::{FloatNetwork, Memory, Op, State};
 use snncc_data::SpikeTrain;
 use snncc_ids::NodeId;
 
@@ -113,6 +114,8 @@ impl FloatTrace {
 /// Fills a trace during a run.
 pub(super) struct Recorder {
     trace: FloatTrace,
+    /// Elements of each input that are not 0 in every step, once they were counted; of inputs that do not change.
+    always_active: Vec<Option<u64>>,
 }
 
 impl Recorder {
@@ -149,23 +152,26 @@ impl Recorder {
                 });
             }
         }
-        Self { trace }
+        Self { always_active: vec![None; trace.populations.len()], trace }
     }
 
     /// After each step.
-    pub(super) fn record(&mut self, network: &FloatNetwork, state: &State) {
-        for population in &mut self.trace.populations {
+    pub(super) fn record(&mut self, network: &FloatNetwork, state: &State, is_constant: &[bool]) {
+        for (population, always_active) in self.trace.populations.iter_mut().zip(&mut self.always_active) {
             let index = population.node.0 as usize;
+            let (layout, len) = (network.nodes[population.node].layout, network.nodes[population.node].output_len);
             match &state.signals[index] {
                 Signal::Spikes(spikes) => {
                     population.spike_count += spikes.len() as u64;
                     if let Some(train) = &mut population.spikes {
-                        train.push_step(spikes.iter().copied());
+                        train.push_step(layout.restored_spikes(spikes, len));
                     }
                 }
                 Signal::Values(values) if population.is_input => {
                     let active = || values.iter().enumerate().filter(|(_, value)| **value != 0.0);
-                    population.spike_count += active().count() as u64;
+                    let count = always_active.unwrap_or_else(|| active().count() as u64);
+                    *always_active = is_constant[index].then_some(count);
+                    population.spike_count += count;
                     if let Some(train) = &mut population.spikes {
                         train.push_step(active().map(|(at, _)| at as u32));
                     }
@@ -179,8 +185,8 @@ impl Recorder {
                 }
             }
             if let (Some(states), Memory::Neurons(memory)) = (&mut population.states, &state.memories[index]) {
-                states.v.extend_from_slice(&memory.v);
-                states.i.extend_from_slice(&memory.i);
+                states.v.extend(layout.restored(&memory.v));
+                states.i.extend(layout.restored(&memory.i));
             }
         }
         for output in &mut self.trace.outputs {
@@ -201,6 +207,9 @@ impl Recorder {
             state.signals[output.node.0 as usize].view().copy_to(&mut output.last);
         }
         for population in &mut self.trace.populations {
+            if let Some(statistics) = &mut population.statistics {
+                statistics.activity = network.nodes[population.node].layout.restored(&statistics.activity);
+            }
             if let (Some(statistics), Memory::Neurons(memory)) =
                 (&mut population.statistics, &state.memories[population.node.0 as usize])
                 && let Some(extremes) = memory.extremes
