@@ -2,7 +2,7 @@
 //!
 //! Every rectifier becomes integrate-and-fire neurons whose spike stands for the scale of its channel. What only moves or
 //! weighs elements (Reshape, Transpose, Slice, Concat, Sum, …) is not written out where it stands: a value is kept as a sum of
-//! [`Term`]s, each a node with an index map and factors, which go into the weights around them where that is possible.
+//! terms, each a node with an index map and factors, which go into the weights around them where that is possible.
 //!
 //! **Invariant:** in the limit of many steps and with scales above every activation, the mean of each population's spikes
 //! times its scale is the rectifier's value.
