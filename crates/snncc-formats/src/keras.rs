@@ -1,13 +1,13 @@
 //! Reads Keras models: `.keras` (the archive of Keras 2.12 and later) and `.h5` (the older format, still written by Keras 3).
 //!
-//! A file is a description in JSON, a graph of layers, and HDF5 groups with the weights. [`config`] makes the description a
-//! [`config::Model`], whatever generation of Keras wrote it; [`weights`] finds the variables of every layer; [`graph`] goes
-//! through the layers in the order of their dependences, nested models in place, and [`layers`] gives each its
-//! [`snncc_ir::ann::AnnOp`].
+//! A file is a description in JSON, a graph of layers, and HDF5 groups with the weights. `config` makes the description a
+//! `config::Model`, whatever generation of Keras wrote it; `weights` finds the variables of every layer; `graph` goes
+//! through the layers in the order of their dependences, nested models in place, and `layers` gives each its
+//! `snncc_ir::ann::AnnOp`.
 //!
-//! **Order of dimensions.** Keras has channels last, an [`Ann`](snncc_ir::ann::Ann) first. While reading, every value is
+//! **Order of dimensions.** Keras has channels last, an `Ann`(snncc_ir::ann::Ann) first. While reading, every value is
 //! known by its shape in Keras and by its *layout*, which says where each of its dimensions, or each of its elements, lies in
-//! the `Ann` ([`values`]); nothing is moved as long as an operator can be written for the layout at hand. So a Flatten of an
+//! the `Ann` (`values`); nothing is moved as long as an operator can be written for the layout at hand. So a Flatten of an
 //! image keeps the order of the `Ann`, and the columns of the Dense layers behind it are permuted instead; Permute costs
 //! nothing; a Transpose or a Resample appears where an order is needed that is not there.
 //!
