@@ -2,7 +2,7 @@
 //!
 //! Reading goes in steps, each a file below `onnx/`: `proto` decodes messages, `tensor` turns stored tensors into constants,
 //! `graph` keeps values by name and the layers under construction, `layers`, `pool`, `elementwise`, `shape`, `select` and
-//! `resize` turn one node each into a layer of [`Ann`] or work it out where all its inputs are constant (`constant`, `fold`).
+//! `resize` turn one node each into a layer of `Ann` or work it out where all its inputs are constant (`constant`, `fold`).
 //!
 //! *Batch.* Dimension 0 of an input is the batch, whatever its size in the file, and stays in front; nodes that mix samples
 //! are not supported. An input of one dimension of fixed length (or of none) has no batch; its values get one where the
