@@ -8,7 +8,7 @@ use crate::prepare::{self, Prepared};
 use crate::scales::{self, Scales};
 use crate::statistics;
 use serde::Serialize;
-use snncc_ids::{AnnNodeId, Diagnostics};
+use snncc_ids::{AnnNodeId, Diagnostics, IdVec};
 use snncc_ir::Network;
 use snncc_ir::ann::{Activation, Ann, AnnOp};
 use snncc_ir::network::RunDefaults;
@@ -141,7 +141,7 @@ fn convert_with(
     progress.advance(1);
     let after = correct::measure(&built, data, samples, options.steps)?;
     progress.advance(1);
-    let report = report(&built, &chosen, &wanted, &before, &after);
+    let report = report(&prepared.ann, &built, &chosen, &wanted, &before, &after);
     let classes = classes(&prepared.ann, data, samples)?;
     let same = classes.iter().zip(&after.classes).filter(|(a, b)| a == b).count();
     let Built { mut network, layers } = built;
@@ -173,7 +173,18 @@ fn classes(ann: &Ann, data: &CalibrationData<'_>, samples: usize) -> Result<Vec<
     Ok(output.chunks_exact(output.len() / samples).map(argmax).collect())
 }
 
+/// Steps from the input to each node's value on a chip: one per layer of neurons on the longest path.
+fn latencies(ann: &Ann, layers: &[build::BuiltLayer]) -> IdVec<AnnNodeId, u32> {
+    let mut latencies: IdVec<AnnNodeId, u32> = IdVec::new();
+    for (id, node) in ann.nodes().iter_with_ids() {
+        let before = node.inputs.iter().map(|input| latencies[*input]).max().unwrap_or(0);
+        latencies.push(before + u32::from(layers.iter().any(|layer| layer.node == id)));
+    }
+    latencies
+}
+
 fn report(
+    ann: &Ann,
     built: &Built,
     chosen: &BTreeMap<AnnNodeId, Scales>,
     wanted: &Means,
@@ -181,6 +192,7 @@ fn report(
     after: &correct::Measured,
 ) -> Vec<LayerReport> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let latencies = latencies(ann, &built.layers);
     let mut reports = Vec::new();
     for layer in &built.layers {
         let wanted = &wanted[&layer.node];
@@ -203,7 +215,7 @@ fn report(
             mean_spiking: mean(&after.means[&layer.node]),
             shift: [shift(before), shift(after)],
             rate: after.rates[&layer.node],
-            latency_steps: 0,
+            latency_steps: latencies[layer.node],
         });
     }
     reports

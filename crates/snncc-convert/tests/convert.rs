@@ -324,6 +324,8 @@ fn correction_brings_the_means_together_and_is_deterministic() {
         assert!(shift(1) < 0.75 * shift(0), "{reset:?} {correction:?}: {} before, {} after", shift(0), shift(1));
         let again = convert(&ann, &data, &options, &NoProgress).unwrap();
         assert_eq!(again.report, result.report);
+        // Two layers on the first path, one more behind the sum.
+        assert_eq!(result.report.iter().map(|layer| layer.latency_steps).collect::<Vec<_>>(), [1, 2, 3]);
     }
 }
 

@@ -229,9 +229,11 @@ fn reach_of_subtracting(drive: &Drive, index: usize, facts: NeuronFacts, taken: 
                 let steps = (1.0 / (1.0 - facts.current_keep).max(f64::MIN_POSITIVE)).min(ACCUMULATED_STEPS);
                 // What does not come back to the threshold: inhibition, and excitation beyond one spike in every step.
                 let drift = (-mean).max(mean - taken).max(0.0);
+                // A sample may drive inhibition alone.
+                let inhibited = sums.1 * ASSUMED_RATE * steps;
                 top.abs()
                     + taken
-                    + SAFETY * (drift * steps + DEVIATIONS * deviation * steps.sqrt())
+                    + (SAFETY * (drift * steps + DEVIATIONS * deviation * steps.sqrt())).max(inhibited)
                     + facts.u_initial.abs()
             }
         };
