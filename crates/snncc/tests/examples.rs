@@ -46,12 +46,17 @@ fn converts(name: &str) {
         let figures: &[&str] = match command.split(' ').next() {
             Some("convert") => &[],
             Some("compile") => &["neurons", "synapses", "cores"],
-            Some("emulate") => &["samples", "steps", "correct", "accuracy", "checked_samples", "mismatches"],
+            // Not the accuracy: scales rest on products of matrices, whose last bits differ from processor to processor.
+            Some("emulate") => &["samples", "steps", "checked_samples", "mismatches"],
             _ => panic!("a README that converts has no other command: {command}"),
         };
         if command.starts_with("emulate") {
-            let row = format!("| {} | {} |", result["steps"], result["correct"]);
-            assert!(readme.contains(&row), "the README's table has another figure than {row}");
+            let start = format!("| {} | ", result["steps"]);
+            let told =
+                readme.lines().find_map(|line| line.strip_prefix(&start)?.split(' ').next()?.parse::<u64>().ok());
+            let (told, correct) = (told.expect("a row for these steps"), result["correct"].as_u64().unwrap());
+            let one_percent = result["samples"].as_u64().unwrap() / 100;
+            assert!(told.abs_diff(correct) <= one_percent, "the README's table has {told}, not {correct}, at {start}");
         }
         summary += &format!("{command}\n");
         for figure in figures {
