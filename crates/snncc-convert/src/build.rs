@@ -73,7 +73,7 @@ pub fn spiking_layers(ann: &Ann, options: &ConvertOptions) -> Vec<AnnNodeId> {
 /// value of each input, which the coding maps to 0 and 1.
 ///
 /// # Errors
-/// SNN0301 for an operator that `prepare` should not have left, SNN0203 for filters without time step.
+/// SNN0301 for an operator that `prepare` should not have left, SNN0204 for filters without time step.
 pub fn build(
     ann: &Ann,
     scales: &BTreeMap<AnnNodeId, Vec<f64>>,

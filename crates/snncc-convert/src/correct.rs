@@ -29,14 +29,12 @@ const SHORT_RUN: u32 = 4;
 /// Mean activation by channel.
 pub(crate) type Means = BTreeMap<AnnNodeId, Vec<f64>>;
 
-/// What spiking layers and outputs do on the data.
+/// What the spiking network does on the data.
 pub(crate) struct Measured {
     /// Spikes per step times scale, by layer and channel.
     pub(crate) means: Means,
     /// Spikes per neuron and step, by layer.
     pub(crate) rates: BTreeMap<AnnNodeId, f64>,
-    /// Mean membrane of each element of each output after the last step, divided by the steps.
-    pub(crate) outputs: Vec<Vec<f64>>,
     /// The class that each sample gets.
     pub(crate) classes: Vec<usize>,
 }
@@ -45,8 +43,6 @@ pub(crate) struct Measured {
 struct Run {
     /// Spikes by layer and channel.
     counts: Vec<Vec<f64>>,
-    /// Final membranes by output.
-    outputs: Vec<Vec<f64>>,
     class: usize,
 }
 
@@ -71,12 +67,12 @@ pub(crate) fn measure(
             };
             let counts = built.layers.iter().map(counts_of).collect();
             let class = trace.outputs.first().map_or(0, |output| output.class());
-            Ok(Run { counts, outputs: trace.outputs.into_iter().map(|output| output.last).collect(), class })
+            Ok(Run { counts, class })
         })
         .collect::<Result<_, Diagnostics>>()?;
     let total = f64::from(steps) * samples as f64;
-    let mut measured =
-        Measured { means: Means::new(), rates: BTreeMap::new(), outputs: Vec::new(), classes: Vec::new() };
+    let classes = runs.iter().map(|run| run.class).collect();
+    let mut measured = Measured { means: Means::new(), rates: BTreeMap::new(), classes };
     for (at, layer) in built.layers.iter().enumerate() {
         let mut sums = vec![0.0; layer.scales.len()];
         runs.iter().for_each(|run| sums.iter_mut().zip(&run.counts[at]).for_each(|(sum, count)| *sum += count));
@@ -85,12 +81,6 @@ pub(crate) fn measure(
         let mean = |(sum, scale): (&f64, &f64)| sum * scale / (total * layer.plane as f64);
         measured.means.insert(layer.node, sums.iter().zip(&layer.scales).map(mean).collect());
     }
-    for at in 0..runs.first().map_or(0, |run| run.outputs.len()) {
-        let mut sums = vec![0.0; runs[0].outputs[at].len()];
-        runs.iter().for_each(|run| sums.iter_mut().zip(&run.outputs[at]).for_each(|(sum, value)| *sum += value));
-        measured.outputs.push(sums.into_iter().map(|sum| sum / total).collect());
-    }
-    measured.classes = runs.iter().map(|run| run.class).collect();
     Ok(measured)
 }
 

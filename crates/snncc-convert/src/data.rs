@@ -107,26 +107,15 @@ impl<'a> CalibrationData<'a> {
     pub(crate) fn stimulus(&self, sample: usize, steps: u32) -> Result<CodedSample, Diagnostics> {
         let mut coded = CodedSample { spikes: Stimulus::default(), analog: Vec::new() };
         for ((port, samples), range) in self.ports.iter().zip(&self.ranges) {
-            match encode_in_range(samples, *range, sample, self.coding, port, steps, self.seed)? {
+            let range = (*range != (0.0, 1.0)).then_some(*range);
+            let input = InputCoding { coding: self.coding, range, delta: DEFAULT_DELTA };
+            match encode_with(samples, sample, &input, port, steps, self.seed)? {
                 Encoded::Spikes(spikes) => coded.spikes.ports.push(spikes),
                 Encoded::Current(values) => coded.analog.push((port.clone(), values)),
             }
         }
         Ok(coded)
     }
-}
-
-fn encode_in_range(
-    samples: &Samples,
-    range: (f64, f64),
-    sample: usize,
-    coding: Coding,
-    port: &str,
-    steps: u32,
-    seed: u64,
-) -> Result<Encoded, Diagnostics> {
-    let range = (range != (0.0, 1.0)).then_some(range);
-    encode_with(samples, sample, &InputCoding { coding, range, delta: DEFAULT_DELTA }, port, steps, seed)
 }
 
 /// The first `count` samples as the trained network takes them.

@@ -10,7 +10,7 @@ use crate::statistics;
 use serde::Serialize;
 use snncc_ids::{AnnNodeId, Diagnostics, IdVec};
 use snncc_ir::Network;
-use snncc_ir::ann::{Activation, Ann, AnnOp};
+use snncc_ir::ann::{Activation, Ann, AnnOp, PoolFunction};
 use snncc_ir::network::RunDefaults;
 use snncc_reference::ann::AnnExecutor;
 use std::collections::BTreeMap;
@@ -87,13 +87,13 @@ pub fn convert(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<Converted, Diagnostics> {
-    let has_max_pool = ann.nodes().iter().any(|node| {
-        matches!(&node.op, AnnOp::Pool(pool) if pool.function == snncc_ir::ann::PoolFunction::Maximum)
-            || matches!(node.op, AnnOp::GlobalPool(snncc_ir::ann::PoolFunction::Maximum))
-    });
     if options.max_pool != MaxPooling::Measured {
         return convert_with(ann, data, options, progress);
     }
+    let has_max_pool = ann.nodes().iter().any(|node| {
+        matches!(&node.op, AnnOp::Pool(pool) if pool.function == PoolFunction::Maximum)
+            || matches!(node.op, AnnOp::GlobalPool(PoolFunction::Maximum))
+    });
     let tree = convert_with(ann, data, &ConvertOptions { max_pool: MaxPooling::Tree, ..options.clone() }, progress)?;
     if !has_max_pool {
         return Ok(tree);

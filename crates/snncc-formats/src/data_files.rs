@@ -408,7 +408,7 @@ fn event_samples(tensor: &AnyTensor, settings: &Settings) -> Result<Samples, Str
         Some(shape) => shape.clone(),
         None => vec![largest(|event| event.2).map_or(0, |neuron| neuron as usize + 1)],
     };
-    let neurons = crate::tensor_files::element_count(&shape).and_then(|count| u32::try_from(count).ok());
+    let neurons = snncc_ir::ann::element_count(&shape).and_then(|count| u32::try_from(count).ok());
     let neurons = neurons.ok_or_else(|| format!("the shape {shape:?} has more than {} neurons", u32::MAX))?;
     let found = largest(|event| event.0).map_or(0, |sample| sample as usize + 1).max(usize::from(columns == 2));
     let count = settings.labels.as_ref().map_or(found, |labels| labels.len().max(found));

@@ -4,6 +4,7 @@
 
 pub mod ann;
 pub mod data_files;
+mod hdf5_floats;
 pub mod keras;
 pub mod nir;
 pub mod onnx;

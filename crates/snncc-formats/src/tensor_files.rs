@@ -11,6 +11,7 @@ mod npy;
 pub use npy::{read_npy, write_npy};
 
 use snncc_ir::Tensor;
+use snncc_ir::ann::element_count;
 use std::borrow::Cow;
 use std::io::{Cursor, Read, Write};
 
@@ -206,11 +207,6 @@ pub(crate) fn position(shape: &[usize], index: usize) -> String {
         .collect();
     parts.reverse();
     format!("{parts:?}")
-}
-
-/// The number of values of a shape, if it can be counted.
-pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
-    shape.iter().copied().try_fold(1_usize, usize::checked_mul)
 }
 
 /// A 16-bit IEEE 754 float, widened.

@@ -231,7 +231,7 @@ pub(crate) struct ConvertArgs {
     /// Use only the first N samples.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = values::at_least_one)]
     pub(crate) calibrate_samples: usize,
-    /// Target that the network is made for: its comparison is used.
+    /// Target that the network is made for: checked, and named in the next step.
     #[arg(short, long)]
     pub(crate) target: Option<String>,
     /// Steps of a sample that the network is corrected for; it runs with any other number too.

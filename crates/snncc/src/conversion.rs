@@ -2,16 +2,18 @@
 
 use crate::conversion_args::{ConversionArgs, check_layers};
 use crate::files::InputFile;
-use crate::load::LoadedTarget;
+use crate::load::LoadedNetwork;
 use crate::session::{Failure, Outcome, Session, file_name};
 use crate::show::Source;
 use crate::values::InputValue;
 use indicatif::ProgressBar;
-use snncc_convert::{CalibrationData, ConvertOptions, Converted, Progress, convert};
+use snncc_convert::{CalibrationData, Converted, Progress, convert};
 use snncc_data::{Coding, Samples};
 use snncc_formats::data_files::read_samples;
+use snncc_formats::ron_network::SpanIndex;
 use snncc_formats::{keras, onnx};
 use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, code, did_you_mean};
+use snncc_ir::Network;
 use snncc_ir::ann::Ann;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -28,6 +30,18 @@ pub(crate) struct Model {
     pub(crate) source: Source,
     /// Files read: (role, last part of the path, SHA-256). The model itself comes first.
     pub(crate) inputs: Vec<(String, String, String)>,
+}
+
+impl Model {
+    /// The spiking network made of it, as if it had been read. The calibration data is left to the step that it serves next.
+    pub(crate) fn spiking(&self, network: Network) -> LoadedNetwork {
+        LoadedNetwork {
+            network,
+            source: self.source.clone(),
+            spans: SpanIndex::default(),
+            inputs: self.inputs.iter().filter(|(role, ..)| role != "calibration").cloned().collect(),
+        }
+    }
 }
 
 /// Whether a file is a trained network, by its name.
@@ -104,32 +118,19 @@ pub(crate) struct Request<'a> {
 ///
 /// # Errors
 /// After the diagnostics have been shown.
-pub(crate) fn run(
-    session: &mut Session,
-    model: &mut Model,
-    request: &Request<'_>,
-    target: Option<&LoadedTarget>,
-) -> Outcome<(Converted, ConvertOptions)> {
-    let converted = attempt(session, model, request, target);
-    let (converted, options) = converted.map_err(|problems| session.fail(problems, Some(&model.source)))?;
+pub(crate) fn run(session: &mut Session, model: &mut Model, request: &Request<'_>) -> Outcome<Converted> {
+    let converted = attempt(session, model, request);
+    let converted = converted.map_err(|problems| session.fail(problems, Some(&model.source)))?;
     session.say(converted.prepared.warnings.clone(), Some(&model.source));
-    Ok((converted, options))
+    Ok(converted)
 }
 
 /// As [`run`], and nothing is shown.
 ///
 /// # Errors
 /// What is wrong with the calibration data, or has no spiking form.
-pub(crate) fn attempt(
-    session: &Session,
-    model: &mut Model,
-    request: &Request<'_>,
-    target: Option<&LoadedTarget>,
-) -> Result<(Converted, ConvertOptions), Diagnostics> {
-    let mut options = request.args.options(request.steps, request.dt_s);
-    if let Some(target) = target {
-        options.comparison = comparison(target);
-    }
+pub(crate) fn attempt(session: &Session, model: &mut Model, request: &Request<'_>) -> Result<Converted, Diagnostics> {
+    let options = request.args.options(request.steps, request.dt_s);
     let samples = samples(model, request)?;
     let by_port: Vec<&Samples> = samples.iter().collect();
     let coding = request.coding.unwrap_or(Coding::RateRounded);
@@ -140,13 +141,7 @@ pub(crate) fn attempt(
     let converted = converted?;
     let layers: Vec<&str> = converted.layers.iter().map(|layer| layer.name.as_str()).collect();
     check_layers(&options, &layers)?;
-    Ok((converted, options))
-}
-
-/// How the chip compares membrane and threshold.
-fn comparison(_target: &LoadedTarget) -> snncc_ir::network::Comparison {
-    // All known kinds of cores fire above the threshold.
-    snncc_ir::network::Comparison::Greater
+    Ok(converted)
 }
 
 /// The samples of each input.

@@ -17,7 +17,6 @@ use crate::values::InputValue;
 use snncc_compile::Calibration;
 use snncc_convert::Converted;
 use snncc_emu::Program;
-use snncc_formats::ron_network::SpanIndex;
 use snncc_ids::{Diagnostic, Diagnostics};
 use snncc_ir::QuantizedIr;
 use std::path::{Path, PathBuf};
@@ -77,14 +76,9 @@ impl<'a> Experiment<'a> {
             dt_s: args.lowering.dt,
             seed: args.seed,
         };
-        let (converted, _) = conversion::attempt(session, &mut self.model, &request, self.target.as_ref())?;
+        let converted = conversion::attempt(session, &mut self.model, &request)?;
         let mut warnings = converted.prepared.warnings.clone();
-        let mut network = LoadedNetwork {
-            network: converted.network.clone(),
-            source: self.model.source.clone(),
-            spans: SpanIndex::default(),
-            inputs: self.model.inputs.iter().filter(|(role, ..)| role != "calibration").cloned().collect(),
-        };
+        let mut network = self.model.spiking(converted.network.clone());
         apply_overrides(&mut network.network, &args.lowering);
         let (data, clipped) = self.data(&network, &args.input, Some(&args.labels), args.samples)?;
         warnings.extend(clipped);

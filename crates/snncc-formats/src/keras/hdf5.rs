@@ -6,8 +6,8 @@
 //!
 //! **Invariant:** no call takes more memory than a multiple of the file plus a constant.
 
-use crate::tensor_files::half_to_f32;
-use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, File, FormatError, Source};
+use crate::hdf5_floats::half_floats;
+use hdf5_pure::{AttrValue, Datatype, File, FormatError, Source};
 use snncc_ir::ann::AnnTensor;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -161,17 +161,8 @@ impl Hdf5 {
         let values: Vec<f32> = match datatype {
             Datatype::FloatingPoint { size: 2, byte_order, layout } => {
                 let raw = dataset.read_raw().map_err(text)?;
-                let big_endian = byte_order == DatatypeByteOrder::BigEndian;
-                let bits = raw.chunks_exact(2).map(|pair| match big_endian {
-                    true => u16::from_be_bytes([pair[0], pair[1]]),
-                    false => u16::from_le_bytes([pair[0], pair[1]]),
-                });
-                match layout.exponent_size {
-                    5 => bits.map(half_to_f32).collect(),
-                    // bfloat16: the upper half of a 32-bit float.
-                    8 => bits.map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
-                    other => return Err(format!("`{path}`: 16-bit floats with {other} bits of exponent are not read")),
-                }
+                let bits = layout.exponent_size;
+                half_floats(&raw, byte_order, bits).map_err(|fault| format!("`{path}`: {fault}"))?
             }
             Datatype::FloatingPoint { size: 4, .. } => dataset.read_f32().map_err(text)?,
             Datatype::FloatingPoint { .. } => {

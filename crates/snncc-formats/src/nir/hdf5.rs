@@ -6,8 +6,8 @@
 //!
 //! **Invariant:** any bytes give a tree or a diagnostic, within memory proportional to the file plus a constant.
 
-use crate::tensor_files::half_to_f32;
-use hdf5_pure::{Datatype, DatatypeByteOrder, File, VlenStringReadOptions};
+use crate::hdf5_floats::half_floats;
+use hdf5_pure::{Datatype, File, VlenStringReadOptions};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -198,17 +198,8 @@ impl Reader {
             // The library reads no 16-bit floats as numbers.
             Datatype::FloatingPoint { size: 2, byte_order, layout } => {
                 let raw = dataset.read_raw().map_err(text)?;
-                let big_endian = byte_order == DatatypeByteOrder::BigEndian;
-                let bits = raw.chunks_exact(2).map(|pair| match big_endian {
-                    true => u16::from_be_bytes([pair[0], pair[1]]),
-                    false => u16::from_le_bytes([pair[0], pair[1]]),
-                });
-                match layout.exponent_size {
-                    5 => Values::Floats(bits.map(|bits| half_to_f32(bits).into()).collect()),
-                    // bfloat16: the upper half of a 32-bit float.
-                    8 => Values::Floats(bits.map(|bits| f32::from_bits(u32::from(bits) << 16).into()).collect()),
-                    other => return Err(format!("16-bit floats with {other} bits of exponent are not read")),
-                }
+                let halves = half_floats(&raw, byte_order, layout.exponent_size)?;
+                Values::Floats(halves.into_iter().map(f64::from).collect())
             }
             Datatype::FloatingPoint { .. } => Values::Floats(dataset.read_f64().map_err(text)?),
             Datatype::FixedPoint { layout, .. } if layout.signed => Values::Integers(dataset.read_i64().map_err(text)?),

@@ -414,7 +414,7 @@ impl<'g> Fields<'g, '_> {
     }
 
     fn check_size(&mut self, name: &str, shape: &[usize]) -> bool {
-        let count = crate::tensor_files::element_count(shape);
+        let count = snncc_ir::ann::element_count(shape);
         let fits = count.is_some_and(|count| count > 0 && u32::try_from(count).is_ok());
         if !fits {
             let message = format!("`{name}` gives the shape {shape:?}; a node has from 1 to {} elements", u32::MAX);

@@ -76,7 +76,7 @@ pub(super) fn settle(network: &mut Network, stored: &[Stored], problems: &mut Di
 
 /// Compares the shape that arrives with the one the node expects; corrects the node where it may.
 fn compare(node: &mut Node, name: &str, input: &[usize], source: &str, stored: &Stored, problems: &mut Diagnostics) {
-    let elements = |shape: &[usize]| crate::tensor_files::element_count(shape);
+    let elements = |shape: &[usize]| snncc_ir::ann::element_count(shape);
     let warn = |problems: &mut Diagnostics, what: &str, expected: &[usize]| {
         let message =
             format!("{what} of `{name}` is {expected:?}, but `{source}` gives {input:?}; the computed shape is used");

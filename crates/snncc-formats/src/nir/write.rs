@@ -10,9 +10,9 @@
 use super::graph::Stored;
 use super::node::{neuron_field, neuron_parameters, structure};
 use super::shapes::{joined_dimensions, settle};
-use crate::tensor_files::element_count;
 use hdf5_pure::{FileBuilder, GroupBuilder, LibVer};
 use snncc_ids::{Diagnostics, Id};
+use snncc_ir::ann::element_count;
 use snncc_ir::network::{
     Comparison, Convolution, DelayTime, Matrix, Network, Neuron, Node, Padding, PoolKind, Reset, SynapseDelay,
 };

@@ -5,8 +5,9 @@
 
 use super::context::{Context, Fields, Scalar, sequence};
 use super::value::{Kind, Members, Value};
-use crate::tensor_files::{AnyTensor, element_count, position, read_array};
+use crate::tensor_files::{AnyTensor, position, read_array};
 use snncc_ids::{Span, code};
+use snncc_ir::ann::element_count;
 use snncc_ir::network::{Matrix, SynapseDelay};
 use snncc_ir::{Param, Tensor};
 

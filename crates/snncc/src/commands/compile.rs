@@ -16,7 +16,6 @@ use crate::stage_text;
 use crate::values::{Emit, InputValue};
 use serde_json::json;
 use snncc_compile::{Calibration, Compiled, Options};
-use snncc_formats::ron_network::SpanIndex;
 use snncc_ids::{Diagnostics, Severity};
 use snncc_report::{ReportData, Value, views};
 use std::path::{Path, PathBuf};
@@ -38,7 +37,7 @@ pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
     let folder = OutputFolder::begin(&output, args.force).map_err(|message| session.usage(&message))?;
     let (network, target) = if conversion::is_model(&args.network) {
         let target = load::target(session, &args.target)?;
-        (converted(session, args, &target), Ok(target))
+        (converted(session, args), Ok(target))
     } else {
         (load::network(session, &args.network), load::target(session, &args.target))
     };
@@ -104,7 +103,7 @@ fn command_line() -> Vec<String> {
 }
 
 /// The spiking network of a trained one.
-fn converted(session: &mut Session, args: &CompileArgs, target: &LoadedTarget) -> Outcome<LoadedNetwork> {
+fn converted(session: &mut Session, args: &CompileArgs) -> Outcome<LoadedNetwork> {
     let mut model = conversion::read(session, &args.network)?;
     let data: Vec<InputValue> =
         args.calibration.calibrate.iter().map(|file| InputValue { port: None, file: file.clone() }).collect();
@@ -117,14 +116,8 @@ fn converted(session: &mut Session, args: &CompileArgs, target: &LoadedTarget) -
         dt_s: args.lowering.dt,
         seed: 1,
     };
-    let (converted, _) = conversion::run(session, &mut model, &request, Some(target))?;
-    Ok(LoadedNetwork {
-        network: converted.network,
-        source: model.source,
-        spans: SpanIndex::default(),
-        // The calibration is listed by the step that it serves next.
-        inputs: model.inputs.into_iter().filter(|(role, ..)| role != "calibration").collect(),
-    })
+    let converted = conversion::run(session, &mut model, &request)?;
+    Ok(model.spiking(converted.network))
 }
 
 /// Runs the calibration, where there is data.

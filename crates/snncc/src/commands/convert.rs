@@ -25,7 +25,8 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
     if !conversion::is_model(&args.model) {
         return rewrite(session, args, &output, is_nir);
     }
-    let target = args.target.as_deref().map(|name| crate::load::target(session, name)).transpose()?;
+    // Checked before the work, not after it.
+    args.target.as_deref().map(|name| crate::load::target(session, name)).transpose()?;
     let mut model = conversion::read(session, &args.model)?;
     let request = Request {
         args: &args.conversion,
@@ -36,7 +37,7 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
         dt_s: args.dt,
         seed: args.seed,
     };
-    let (converted, _) = conversion::run(session, &mut model, &request, target.as_ref())?;
+    let converted = conversion::run(session, &mut model, &request)?;
     write(session, &converted.network, &output, is_nir)?;
     if args.json {
         session::print_json(&json!({
