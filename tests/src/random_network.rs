@@ -67,6 +67,7 @@ pub fn reversed(network: &Network) -> Network {
             .collect(),
         mapping: network.mapping.clone(),
         run: network.run.clone(),
+        calibration: network.calibration.clone(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The whole road: network → image bytes → emulator, and the side road through RON.
 
 use snncc_chip::Target;
-use snncc_compile::{Calibration, Compiled, Ctx, NoObserver, Options, compile};
+use snncc_compile::{Compiled, Ctx, NoObserver, Options, compile};
 use snncc_emu::Program;
 use snncc_formats::ron_network::{read_network, write_network};
 use snncc_ids::Diagnostics;
 use snncc_image::Image;
-use snncc_ir::Network;
+use snncc_ir::{Calibration, Network};
 
 /// Compiles a network.
 ///

@@ -12,9 +12,7 @@ pub mod place;
 pub mod quantize;
 pub mod route;
 
-pub use options::{
-    Calibration, Ctx, NoObserver, Observer, Options, OverflowPolicy, PopulationStatistics, QuantizeStrategy,
-};
+pub use options::{Ctx, NoObserver, Observer, Options, OverflowPolicy, QuantizeStrategy};
 
 use snncc_ids::Diagnostics;
 use snncc_image::Image;

@@ -2,6 +2,7 @@
 
 use snncc_chip::Target;
 use snncc_ids::Diagnostic;
+use snncc_ir::Calibration;
 use snncc_ir::network::{MappingRequest, Reset};
 
 /// Options of a compilation. The defaults are those of the command.
@@ -67,35 +68,6 @@ pub enum OverflowPolicy {
     Saturate,
     /// Two's complement; counted and reported.
     Wrap,
-}
-
-/// What the float network does on the calibration data, by population.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Calibration {
-    /// Statistics of inputs and neuron populations, by name.
-    pub populations: Vec<PopulationStatistics>,
-}
-
-/// Statistics of one population over all samples and steps of the calibration data.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PopulationStatistics {
-    /// Name of the Input or neuron node.
-    pub name: String,
-    /// Mean spikes per step of each neuron (of an input: mean value of each element).
-    pub rates: Vec<f64>,
-    /// Largest magnitude of the summed input of a neuron in one step (NIR's `x`, before `r` and `w_in`, biases included).
-    pub input_max: f64,
-    /// Smallest membrane seen.
-    pub v_min: f64,
-    /// Largest membrane seen, before reset.
-    pub v_max: f64,
-}
-
-impl Calibration {
-    /// Statistics of the population of this name.
-    pub fn of(&self, name: &str) -> Option<&PopulationStatistics> {
-        self.populations.iter().find(|population| population.name == name)
-    }
 }
 
 /// Follows a compilation: progress, dumps and warnings hang on it.

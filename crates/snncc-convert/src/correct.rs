@@ -14,6 +14,7 @@ use crate::options::{ConvertOptions, Correction};
 use crate::pipeline::Progress;
 use rayon::prelude::*;
 use snncc_ids::{AnnNodeId, Diagnostics};
+use snncc_ir::Calibration;
 use snncc_ir::ann::Ann;
 use snncc_ir::network::Reset;
 use snncc_reference::float::{FloatNetwork, FloatOptions, Record};
@@ -21,6 +22,8 @@ use std::collections::BTreeMap;
 
 /// Samples that a correction looks at.
 const SAMPLES: usize = 500;
+/// Samples whose statistics are held at once.
+const SAMPLES_AT_ONCE: usize = 64;
 /// Layers that are corrected one by one; of more, several are corrected in one run.
 const MOST_RUNS: usize = 12;
 /// Part of the steps that the shorter of two runs takes.
@@ -37,6 +40,8 @@ pub(crate) struct Measured {
     pub(crate) rates: BTreeMap<AnnNodeId, f64>,
     /// The class that each sample gets.
     pub(crate) classes: Vec<usize>,
+    /// What quantizer and placer want to know.
+    pub(crate) calibration: Calibration,
 }
 
 /// What one sample leaves behind.
@@ -44,6 +49,7 @@ struct Run {
     /// Spikes by layer and channel.
     counts: Vec<Vec<f64>>,
     class: usize,
+    calibration: Calibration,
 }
 
 /// Runs the spiking network on the first `samples` samples for `steps` steps each.
@@ -55,27 +61,36 @@ pub(crate) fn measure(
 ) -> Result<Measured, Diagnostics> {
     let network = FloatNetwork::new(&built.network, &FloatOptions::default())?;
     let record = Record::default();
-    let runs: Vec<Run> = (0..samples)
-        .into_par_iter()
-        .map(|sample| {
-            let stimulus = data.stimulus(sample, steps)?;
-            let trace = network.observe(&stimulus.input(), steps, &record)?;
-            let counts_of = |layer: &build::BuiltLayer| -> Vec<f64> {
-                let population = trace.population(&layer.name).expect("bug in snncc: a layer without population");
-                let statistics = population.statistics.as_ref().expect("bug in snncc: observed");
-                statistics.activity.chunks_exact(layer.plane).map(|channel| channel.iter().sum()).collect()
-            };
-            let counts = built.layers.iter().map(counts_of).collect();
-            let class = trace.outputs.first().map_or(0, |output| output.class());
-            Ok(Run { counts, class })
-        })
-        .collect::<Result<_, Diagnostics>>()?;
+    let run = |sample: usize| -> Result<Run, Diagnostics> {
+        let stimulus = data.stimulus(sample, steps)?;
+        let trace = network.observe(&stimulus.input(), steps, &record)?;
+        let counts_of = |layer: &build::BuiltLayer| -> Vec<f64> {
+            let population = trace.population(&layer.name).expect("bug in snncc: a layer without population");
+            let statistics = population.statistics.as_ref().expect("bug in snncc: observed");
+            statistics.activity.chunks_exact(layer.plane).map(|channel| channel.iter().sum()).collect()
+        };
+        let counts = built.layers.iter().map(counts_of).collect();
+        let class = trace.outputs.first().map_or(0, |output| output.class());
+        Ok(Run { counts, class, calibration: trace.calibration() })
+    };
+    let mut calibration = Calibration::default();
+    let mut classes = Vec::with_capacity(samples);
+    let mut sums: Vec<Vec<f64>> = built.layers.iter().map(|layer| vec![0.0; layer.scales.len()]).collect();
+    for first in (0..samples).step_by(SAMPLES_AT_ONCE) {
+        let part = first..samples.min(first + SAMPLES_AT_ONCE);
+        for run in part.into_par_iter().map(run).collect::<Vec<_>>() {
+            let run = run?;
+            for (sums, counts) in sums.iter_mut().zip(&run.counts) {
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            }
+            classes.push(run.class);
+            calibration.add(&run.calibration);
+        }
+    }
     let total = f64::from(steps) * samples as f64;
-    let classes = runs.iter().map(|run| run.class).collect();
-    let mut measured = Measured { means: Means::new(), rates: BTreeMap::new(), classes };
-    for (at, layer) in built.layers.iter().enumerate() {
-        let mut sums = vec![0.0; layer.scales.len()];
-        runs.iter().for_each(|run| sums.iter_mut().zip(&run.counts[at]).for_each(|(sum, count)| *sum += count));
+    let calibration = calibration.per_step(total).in_single_precision();
+    let mut measured = Measured { means: Means::new(), rates: BTreeMap::new(), classes, calibration };
+    for (layer, sums) in built.layers.iter().zip(&sums) {
         let spikes: f64 = sums.iter().sum();
         measured.rates.insert(layer.node, spikes / (total * (layer.plane * layer.scales.len()) as f64));
         let mean = |(sum, scale): (&f64, &f64)| sum * scale / (total * layer.plane as f64);

@@ -150,6 +150,7 @@ fn convert_with(
         steps: Some(options.steps),
         ranges: data.ports().map(str::to_owned).zip(data.ranges().iter().copied()).collect(),
     };
+    network.calibration = after.calibration;
     Ok(Converted {
         network,
         prepared,

@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** what [`write_network`] writes, [`read_network`] reads back as the same network.
 
+mod calibration;
 mod context;
 mod neurons;
 mod nodes;

@@ -4,6 +4,7 @@
 //! **Invariant:** nothing here knows a chip, reads a file or prints.
 
 pub mod ann;
+mod calibration;
 pub mod checks;
 mod consistency;
 pub mod cycles;
@@ -15,6 +16,7 @@ pub mod quantized;
 pub mod shapes;
 mod tensor;
 
+pub use calibration::{Calibration, PopulationStatistics};
 pub use graph::{
     Connectivity, ConvolutionGeometry, Delays, Graph, Population, PopulationRole, Projection, SparsePattern,
 };

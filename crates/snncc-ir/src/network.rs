@@ -11,6 +11,7 @@
 //! I, IF          v += r·x                                                            (dt is not applied)
 //! ```
 
+use crate::calibration::Calibration;
 use crate::tensor::{Param, Tensor};
 use snncc_ids::{IdVec, NodeId};
 
@@ -27,6 +28,9 @@ pub struct Network {
     pub mapping: MappingRequest,
     /// How data is fed, where the user does not say.
     pub run: RunDefaults,
+    /// What the network does on the data that it was made for, where a conversion has measured it: quantizer and placer use it
+    /// unless they are given calibration data. Empty if nothing is known.
+    pub calibration: Calibration,
 }
 
 /// A node with its name.

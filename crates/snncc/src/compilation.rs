@@ -7,11 +7,11 @@ use crate::session::{Session, file_name};
 use crate::values::{PinValue, expand_cores};
 use indicatif::ProgressBar;
 use snncc_chip::Target;
-use snncc_compile::{Calibration, Compiled, Ctx, Observer, Options, OverflowPolicy, QuantizeStrategy};
+use snncc_compile::{Compiled, Ctx, Observer, Options, OverflowPolicy, QuantizeStrategy};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::Image;
 use snncc_ir::network::{MappingRequest, Pin, Reset};
-use snncc_ir::{Graph, Network, Node, QuantizedIr};
+use snncc_ir::{Calibration, Graph, Network, Node, QuantizedIr};
 use snncc_report::{NetworkInfo, ReportData};
 use std::time::Instant;
 
@@ -191,7 +191,8 @@ pub(crate) struct Stopped {
 
 impl Job<'_> {
     fn ctx<'c>(&'c self, options: &'c Options, observer: &'c mut dyn Observer) -> Ctx<'c> {
-        Ctx { target: &self.target.target, options, calibration: self.calibration.as_ref(), observer }
+        let calibration = self.calibration.as_ref().or(self.network.network.calibration.known());
+        Ctx { target: &self.target.target, options, calibration, observer }
     }
 
     /// Runs all stages.
@@ -244,7 +245,11 @@ impl Job<'_> {
     fn notes(&self) -> Vec<(String, String)> {
         let mut notes = vec![("compiler".to_owned(), format!("snncc {}", env!("CARGO_PKG_VERSION")))];
         notes.extend(option_names(&self.options, &self.target.target));
-        let calibration = if self.calibration.is_some() { "data" } else { "none" };
+        let calibration = match (&self.calibration, self.network.network.calibration.known()) {
+            (Some(_), _) => "data",
+            (None, Some(_)) => "network file",
+            (None, None) => "none",
+        };
         notes.push(("calibration".to_owned(), calibration.to_owned()));
         notes
     }

@@ -2,8 +2,7 @@
 //! `sweep` share.
 
 use crate::args::MappingArgs;
-use crate::calibrate::calibrate;
-use crate::commands::compile::{CALIBRATION_SAMPLES, manifest};
+use crate::commands::compile::manifest;
 use crate::compilation::{Follower, Job, apply_overrides, options};
 use crate::conversion::{self, Model, Request};
 use crate::conversion_args::ConversionArgs;
@@ -14,7 +13,6 @@ use crate::output::Opened;
 use crate::running::Running;
 use crate::session::{Outcome, Session};
 use crate::values::InputValue;
-use snncc_compile::Calibration;
 use snncc_convert::Converted;
 use snncc_emu::Program;
 use snncc_ids::{Diagnostic, Diagnostics};
@@ -34,8 +32,6 @@ pub(crate) struct Spiking {
     pub(crate) converted: Converted,
     pub(crate) network: LoadedNetwork,
     pub(crate) data: Arc<Data>,
-    /// For the quantizer, where there is a target.
-    calibration: Option<Calibration>,
 }
 
 /// A compiled network, ready to run.
@@ -82,15 +78,7 @@ impl<'a> Experiment<'a> {
         apply_overrides(&mut network.network, &args.lowering);
         let (data, clipped) = self.data(&network, &args.input, Some(&args.labels), args.samples)?;
         warnings.extend(clipped);
-        let calibration = match &self.target {
-            Some(_) => {
-                let samples = args.calibrate_samples.min(CALIBRATION_SAMPLES);
-                let (data, _) = self.data(&network, &args.calibrate, None, Some(samples))?;
-                Some(calibrate(session, &network.network, &data)?.calibration)
-            }
-            None => None,
-        };
-        Ok((Spiking { converted, network, data: Arc::new(data), calibration }, warnings))
+        Ok((Spiking { converted, network, data: Arc::new(data) }, warnings))
     }
 
     fn data(
@@ -137,7 +125,7 @@ impl<'a> Experiment<'a> {
         };
         let network = &spiking.network;
         let options = options(&network.network, &target.target, &args.lowering, &quantize, &mapping)?;
-        let job = Job { network, target, options, calibration: spiking.calibration.clone() };
+        let job = Job { network, target, options, calibration: None };
         let mut follower = Follower::new(session, &[]);
         let compiled = job.compile(&mut follower).map_err(|stopped| stopped.problems)?;
         let quantized = compiled.routed.placed().partitioned().ir().clone();

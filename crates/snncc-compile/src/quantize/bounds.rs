@@ -7,7 +7,7 @@
 //! A population that resets by subtraction keeps its membrane in the current, which wraps at both ends where a voltage would be
 //! clipped, and adds up without bound where it does not decay. Its worst case is that of [`ACCUMULATED_STEPS`] steps.
 //!
-//! **Invariant:** a cap that is not marked `statistical` lets no register overflow, whatever spikes arrive (of a population that
+//! **Invariant:** a cap that is [`CapBasis::Certain`] lets no register overflow, whatever spikes arrive (of a population that
 //! resets by subtraction: in that many steps).
 
 use super::fields::Registers;
@@ -27,6 +27,9 @@ const OBSERVED_HEADROOM: f64 = 1.5;
 const WRAPPING_HEADROOM: f64 = 4.0;
 /// Steps over which a membrane that spikes subtract from is taken to add up.
 pub(super) const ACCUMULATED_STEPS: f64 = 256.0;
+/// Units that the threshold of a membrane in the current has at least where nothing was seen of it, whatever may be likely: a
+/// core that cannot keep all of a current loses about a unit of it per step, which is then one spike in as many steps.
+const LEAST_MEMBRANE_UNITS: f64 = (1_u32 << 11) as f64;
 /// Space below the worst case for the rounding of weights.
 const ROUNDING_ROOM: f64 = 0.99;
 
@@ -116,8 +119,19 @@ pub(super) fn worst_of_subtracting(
 pub(super) struct Cap {
     /// The largest scale.
     pub(super) scale: f64,
-    /// Whether it rests on what is likely, because the worst case would cost precision.
-    pub(super) statistical: bool,
+    /// What it rests on.
+    pub(super) basis: CapBasis,
+}
+
+/// What a [`Cap`] rests on, the surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum CapBasis {
+    /// The worst case: nothing overflows.
+    Certain,
+    /// What was seen, with all the headroom that it should have: the worst case would cost precision.
+    Seen,
+    /// What is likely, or less headroom over what was seen.
+    Likely,
 }
 
 /// The largest scale of neuron `index`. `precision`: scale from which on the weights of the population have all their bits;
@@ -154,11 +168,19 @@ pub(super) fn cap(
     let own_precision = if drive.largest[index] > 0.0 { full_units / drive.largest[index] } else { 0.0 };
     // The worst case of what adds up is far from what happens: each neuron may have its own precision.
     let precision = if facts.taken.is_some() { precision.max(own_precision) } else { precision };
+    let least_scale = LEAST_MEMBRANE_UNITS / facts.threshold.abs();
     let mut cap = if safe >= precision.min(hard) {
-        Cap { scale: hard.min(safe), statistical: false }
+        Cap { scale: hard.min(safe), basis: CapBasis::Certain }
     } else {
-        Cap { scale: hard.min(safe.max(precision.min(allowed(likely)))), statistical: true }
+        let room = allowed(likely);
+        let scale = hard.min(safe.max(precision.min(room)));
+        let seen = facts.taken.is_some() && facts.observed.is_some() && precision <= room;
+        Cap { scale, basis: if seen { CapBasis::Seen } else { CapBasis::Likely } }
     };
+    let loses_current = facts.taken.is_some() && facts.current_keep < 1.0;
+    if loses_current && facts.observed.is_none() && cap.scale < least_scale.min(hard) {
+        cap = Cap { scale: least_scale.min(hard), basis: CapBasis::Likely };
+    }
     // The voltage is clipped below, not wrapped: deep inhibition is worth its range only where it costs no precision.
     if let (Some((low, _)), None) = (facts.observed, facts.taken) {
         let wanted = over(voltage_max, -low * OBSERVED_HEADROOM).max(precision).max(own_precision);

@@ -16,7 +16,7 @@
 //! is wrong by as much: scales are then thresholds that the weight of the reset holds exactly ([`Search::exact_reset`]). A core
 //! that cannot keep all of a current loses about a unit of it per step, so the threshold should have [`MEMBRANE_UNITS`].
 
-use super::bounds::{ACCUMULATED_STEPS, Cap, Drive, NeuronFacts, cap, worst_of_subtracting};
+use super::bounds::{ACCUMULATED_STEPS, Cap, CapBasis, Drive, NeuronFacts, cap, worst_of_subtracting};
 use super::fields::{Changed, Fitter, Registers, WeightFormat};
 use super::quality::{Losses, assess, bias_units, effective};
 use super::rounding::round_row;
@@ -216,7 +216,7 @@ fn caps(
     let per_atom = |atom: usize| {
         let neurons = atom * atoms.len..((atom + 1) * atoms.len).min(job.population.len());
         let norm = atoms.norms[atom];
-        let mut least = Cap { scale: f64::INFINITY, statistical: false };
+        let mut least = Cap { scale: f64::INFINITY, basis: CapBasis::Certain };
         for neuron in neurons {
             let facts = NeuronFacts {
                 current_keep: decays.u.get(neuron).1,
@@ -232,7 +232,7 @@ fn caps(
             if cap.scale < least.scale {
                 least.scale = cap.scale;
             }
-            least.statistical |= cap.statistical;
+            least.basis = least.basis.max(cap.basis);
         }
         if !least.scale.is_finite() {
             // Nothing limits a neuron without input, bias and threshold.
@@ -367,7 +367,7 @@ fn worst_case_fits(
     }
     let arithmetic = job.registers.arithmetic;
     sums.iter().enumerate().all(|(neuron, (positive, negative))| {
-        if caps[neuron / atoms.len].statistical {
+        if caps[neuron / atoms.len].basis != CapBasis::Certain {
             return true;
         }
         let units_per_volt = atoms.units_per_volt(scales, neuron);
@@ -392,7 +392,7 @@ fn worst_case_fits(
 }
 
 fn statistical_warning(job: &Job<'_>, atoms: &Atoms, caps: &[Cap]) -> Option<Diagnostic> {
-    let count = caps.iter().filter(|cap| cap.statistical).count() * atoms.len;
+    let count = caps.iter().filter(|cap| cap.basis == CapBasis::Likely).count() * atoms.len;
     (count > 0).then(|| {
         let message = format!(
             "`{}`: the scale of {} of {} neuron(s) rests on likely input, not on the largest possible",

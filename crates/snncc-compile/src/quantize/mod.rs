@@ -22,7 +22,7 @@ mod tests;
 
 pub use qformat::{Field, QFormat};
 
-use crate::{Calibration, Ctx, OverflowPolicy, PopulationStatistics, QuantizeStrategy};
+use crate::{Ctx, OverflowPolicy, QuantizeStrategy};
 use fields::{Registers, check_compartments, check_delays, check_weights};
 use rayon::prelude::*;
 use rows::Rows;
@@ -30,8 +30,8 @@ use snncc_chip::LoihiCore;
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, PopulationId, ProjectionId, Severity, code};
 use snncc_ir::network::Compartments;
 use snncc_ir::{
-    IntNeurons, IntWeights, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationQuality, Projection,
-    ProjectionQuality, QuantizedIr, Readout,
+    Calibration, IntNeurons, IntWeights, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationQuality,
+    PopulationStatistics, Projection, ProjectionQuality, QuantizedIr, Readout,
 };
 
 /// A projection with float weights.
@@ -91,6 +91,7 @@ pub fn quantize(ir: Ir, ctx: &mut Ctx<'_>) -> Result<QuantizedIr, Diagnostics> {
     let registers = Registers::new(core);
     let mut problems = check_integers(&ir, &registers);
     check_weight_bits(&ir, ctx, &registers, &mut problems);
+    check_calibration(&ir, ctx, &mut problems);
     if problems.has_errors() {
         return Err(problems);
     }
@@ -186,6 +187,25 @@ fn check_weight_bits(ir: &Ir, ctx: &Ctx<'_>, registers: &Registers<'_>, problems
             registers.weight_bits_text()
         );
         problems.push(Diagnostic::error(code::VALUE_OVERFLOWS, message).at("options/weight_bits"));
+    }
+}
+
+/// A calibration that comes with a network file may be of another network.
+fn check_calibration(ir: &Ir, ctx: &Ctx<'_>, problems: &mut Diagnostics) {
+    let Some(calibration) = ctx.calibration else { return };
+    for population in &ir.graph.populations {
+        if let Some(known) = calibration.of(&population.name)
+            && known.rates.len() != population.len()
+        {
+            let (name, rates, neurons) = (&population.name, known.rates.len(), population.len());
+            let message =
+                format!("the calibration of `{name}` has {rates} rate(s), and the population {neurons} neuron(s)");
+            problems.push(
+                Diagnostic::error(code::SHAPE_MISMATCH, message)
+                    .at(format!("calibration/{name}"))
+                    .help("remove the section `calibration` from the network file, or convert the network again"),
+            );
+        }
     }
 }
 

@@ -5,9 +5,10 @@ mod given;
 mod golden;
 mod subtraction;
 
-use crate::{Calibration, Ctx, Observer, Options};
+use crate::{Ctx, Observer, Options};
 use snncc_chip::Target;
 use snncc_ids::{Diagnostic, Diagnostics, PopulationId};
+use snncc_ir::Calibration;
 use snncc_ir::network::Comparison;
 use snncc_ir::{
     Connectivity, Delays, Graph, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationRole, Projection,

@@ -6,7 +6,8 @@ use crate::samples::{cnn, mixed, mlp, random_recurrent, ring};
 use crate::{map, networks::generator::Rng};
 use snncc_chip::{CoreKind, Limit, Target, hardware_model, target};
 use snncc_compile::backend::Resource;
-use snncc_compile::{Calibration, Ctx, NoObserver, Options, PopulationStatistics};
+use snncc_compile::{Ctx, NoObserver, Options};
+use snncc_ir::{Calibration, PopulationStatistics};
 use snncc_ir::{Connectivity, Delays};
 
 fn effort(effort: u8) -> Options {

@@ -6,6 +6,9 @@
 //! windows share what they have in common. `k` elements take `k − 1` rectifiers in `⌈log₂ k⌉` levels; windows at every
 //! position take one per level, since those of twice the length come from two of half the length.
 //!
+//! A maximum of values that are not negative is rectified once more, which changes nothing: the layers behind it then read one
+//! neuron for each window, not every neuron that the maximum is the sum of. On a chip this is what decides the fan-in.
+//!
 //! Behind a rectifier, zeros around the input do as padding, which must never win. Elsewhere the input is continued by its
 //! outermost elements, which every window at the border holds anyway.
 
@@ -110,10 +113,18 @@ pub(super) fn max_pool(draft: &mut Draft, name: &str, x: Value, pool: &AnnPool) 
         let suffix = if of == 1 { "" } else { ["/height", "/width"][axis.index] };
         value = along(draft, &format!("{name}{suffix}"), value, *axis);
     }
-    if value != x {
-        draft.nodes[value].name = name.to_owned();
-    }
+    let value = if value == x { x } else { closed(draft, name, value, &[x]) };
     Ok(Tree { value, rectifiers: rectifiers_since(draft, start) })
+}
+
+/// The maximum `value`, named, as neurons of its own where it is the maximum of values that are not negative.
+fn closed(draft: &mut Draft, name: &str, value: Value, compared: &[Value]) -> Value {
+    if !compared.iter().all(|value| draft.is_nonnegative(*value)) {
+        draft.nodes[value].name = name.to_owned();
+        return value;
+    }
+    draft.nodes[value].name = format!("{name}/sum");
+    draft.push(name.to_owned(), AnnOp::Activation(Activation::Relu), vec![value], None)
 }
 
 /// The element-wise maximum of values of one shape.
@@ -129,6 +140,7 @@ pub(super) fn maximum(draft: &mut Draft, name: &str, values: &[Value]) -> Tree {
         let name = if is_difference { format!("{name}/difference{level}") } else { name.to_owned() };
         weighted(draft, &name, terms.chain(form.rectifiers.iter().copied()).collect())
     });
+    let value = closed(draft, name, value, values);
     Tree { value, rectifiers: rectifiers_since(draft, start) }
 }
 

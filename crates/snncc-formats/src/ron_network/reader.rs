@@ -1,5 +1,6 @@
 //! The network as a whole: header, nodes, edges and mapping.
 
+use super::calibration;
 use super::context::{Context, sequence};
 use super::neurons::RESETS;
 use super::nodes::{self, Defaults};
@@ -47,7 +48,7 @@ fn network(cx: &mut Context, root: &Value) -> Option<Network> {
         cx.wrong_type("", root, "a network `(schema: …, nodes: …, edges: …)`");
         return None;
     }
-    let known = ["schema", "dt", "reset", "nodes", "edges", "mapping", "run"];
+    let known = ["schema", "dt", "reset", "nodes", "edges", "mapping", "run", "calibration"];
     let fields = cx.fields(root, "", "a network", &known)?;
     let schema = cx.required(&fields, "schema", Context::scalar::<u32>);
     if schema.is_some_and(|schema| schema != SCHEMA) {
@@ -77,7 +78,16 @@ fn network(cx: &mut Context, root: &Value) -> Option<Network> {
     let edges = cx.required(&fields, "edges", |cx, value, _| edges_of(cx, value, &names));
     let mapping = cx.optional(&fields, "mapping", |cx, value, _| mapping_of(cx, value, &names));
     let run = cx.optional(&fields, "run", |cx, value, _| run::run_of(cx, value, &names));
-    Some(Network { dt_s, edges: edges?, mapping: mapping.unwrap_or_default(), run: run.unwrap_or_default(), nodes })
+    let calibration =
+        cx.optional(&fields, "calibration", |cx, value, _| calibration::calibration_of(cx, value, &names));
+    Some(Network {
+        dt_s,
+        edges: edges?,
+        mapping: mapping.unwrap_or_default(),
+        run: run.unwrap_or_default(),
+        calibration: calibration.unwrap_or_default(),
+        nodes,
+    })
 }
 
 fn nodes_of(cx: &mut Context, value: &Value, item: &str, defaults: Defaults) -> Option<IdVec<NodeId, NetworkNode>> {
@@ -232,7 +242,7 @@ fn pin(cx: &mut Context, value: &Value, item: &str, names: &Names) -> Option<Pin
 }
 
 /// Number of neurons of a node, if it says so itself.
-fn neuron_count(node: &Node) -> Option<usize> {
+pub(super) fn neuron_count(node: &Node) -> Option<usize> {
     let shape = match node {
         Node::Input { shape } | Node::Output { shape } => shape,
         Node::Compartments(compartments) => &compartments.shape,

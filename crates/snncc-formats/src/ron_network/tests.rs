@@ -433,6 +433,27 @@ fn defaults_of_a_run_are_checked() {
 }
 
 #[test]
+fn statistics_of_a_calibration_are_checked() {
+    let text = |calibration: &str| {
+        let nodes = "nodes: {\"in\": Input(shape: 2), \"a\": I()}, edges: [(\"in\", \"a\")]";
+        format!("(schema: 1, {nodes}, calibration: {{{calibration}}})")
+    };
+    let network = read(&text("\"a\": (rates: [0.5, 1], v_min: -2)")).unwrap().network;
+    assert_eq!(network.calibration.of("a").unwrap().rates, [0.5, 1.0]);
+    assert_eq!(network.calibration.of("a").unwrap().v_min, -2.0);
+    assert!(read(&text("")).unwrap().network.calibration.known().is_none());
+    let wrong = "\"in\": (rates: [1]), \"b\": (rates: [1]), \"a\": (v_max: 1), \"in\": (rates: [1, 2])";
+    let found: Vec<String> = problems(&text(wrong)).into_iter().map(|(message, _)| message).collect();
+    let expected = [
+        "SNN0202 calibration/in/rates: 1 rate(s) for 2 neuron(s)",
+        "SNN0201 calibration: there is no node `b` [did you mean `a`?]",
+        "SNN0104 calibration/a: a population's statistics needs the field `rates`",
+        "SNN0208 calibration/in: `calibration` has the node `in` twice",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn syntax_errors_name_the_open_bracket() {
     let text = "(schema: 1,\n nodes: {\"a\": I(r: [1, 2),\n}, edges: [])";
     let problem = read(text).unwrap_err().0.remove(0);

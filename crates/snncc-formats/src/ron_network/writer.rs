@@ -8,7 +8,7 @@ use snncc_ir::network::{
     Comparison, Compartments, Convolution, DelayTime, MappingRequest, Matrix, Neuron, Padding, Pool, PoolKind, Reset,
     RunDefaults, SynapseDelay,
 };
-use snncc_ir::{Network, Node, NoiseParams, NoiseTarget, Param, ResetModel, Tensor};
+use snncc_ir::{Network, Node, NoiseParams, NoiseTarget, Param, PopulationStatistics, ResetModel, Tensor};
 use std::fmt::{Debug, Write};
 
 /// Names longer than this are not used in the `.npz` file, whose format bounds them.
@@ -54,6 +54,16 @@ pub fn write_network(network: &Network, tensor_file: &str, inline_limit: usize) 
     }
     if network.run != RunDefaults::default() {
         put(&mut text, format_args!("    run: {},\n", group(&run(&network.run), 4)));
+    }
+    if let Some(calibration) = network.calibration.known() {
+        text += "    calibration: {\n";
+        for (index, population) in calibration.populations.iter().enumerate() {
+            let name = &population.name;
+            writer.prefix = if name.len() > LONGEST_ARRAY_NAME { format!("calibration/{index}") } else { name.clone() };
+            let fields = writer.statistics(population);
+            put(&mut text, format_args!("        {}: {},\n", quoted(name), group(&fields, 8)));
+        }
+        text += "    },\n";
     }
     text += ")\n";
     let files = match &writer.arrays[..] {
@@ -361,6 +371,15 @@ impl Writer<'_> {
         if let Some(noise) = &compartments.noise {
             fields.push(("noise", self.noise(noise)));
         }
+    }
+
+    fn statistics(&mut self, population: &PopulationStatistics) -> FieldTexts {
+        let rates = &population.rates;
+        let mut fields = vec![("rates", self.tensor("rates", &[rates.len()], rates))];
+        optional(&mut fields, "input_max", &population.input_max, &0.0);
+        optional(&mut fields, "v_min", &population.v_min, &f64::INFINITY);
+        optional(&mut fields, "v_max", &population.v_max, &f64::NEG_INFINITY);
+        fields
     }
 
     fn noise(&mut self, noise: &NoiseParams) -> String {

@@ -4,6 +4,7 @@ use super::signal::Signal;
 use super::{FloatNetwork, Memory, Op, State};
 use snncc_data::SpikeTrain;
 use snncc_ids::NodeId;
+use snncc_ir::{Calibration, PopulationStatistics};
 
 /// What is recorded beyond counts and final values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,23 @@ pub struct Statistics {
     pub v_min: f64,
     /// Largest membrane after an update, before reset; minus infinity for inputs.
     pub v_max: f64,
+}
+
+impl FloatTrace {
+    /// Statistics of an observed run; the rates are sums over its steps.
+    pub fn calibration(&self) -> Calibration {
+        let of = |population: &PopulationTrace| {
+            let found = population.statistics.as_ref()?;
+            Some(PopulationStatistics {
+                name: population.name.clone(),
+                rates: found.activity.clone(),
+                input_max: found.input_max,
+                v_min: found.v_min,
+                v_max: found.v_max,
+            })
+        };
+        Calibration { populations: self.populations.iter().filter_map(of).collect() }
+    }
 }
 
 /// Voltages and currents by step.

@@ -15,13 +15,14 @@ use crate::session::{self, Failure, Outcome, Session, print_json};
 use crate::stage_text;
 use crate::values::{Emit, InputValue};
 use serde_json::json;
-use snncc_compile::{Calibration, Compiled, Options};
+use snncc_compile::{Compiled, Options};
 use snncc_ids::{Diagnostics, Severity};
+use snncc_ir::Calibration;
 use snncc_report::{ReportData, Value, views};
 use std::path::{Path, PathBuf};
 
 /// Samples of a calibration of the quantizer.
-pub(crate) const CALIBRATION_SAMPLES: usize = 200;
+const CALIBRATION_SAMPLES: usize = 200;
 
 /// Folder for `out/NET@TARGET`.
 fn default_output(network: &Path, target: &str) -> PathBuf {

@@ -4,8 +4,9 @@ use super::*;
 use crate::quantize::calibrated::threshold_mantissa;
 use crate::quantize::fields::Registers;
 use crate::quantize::quality::effective;
-use crate::{OverflowPolicy, PopulationStatistics, QuantizeStrategy};
+use crate::{OverflowPolicy, QuantizeStrategy};
 use proptest::prelude::*;
+use snncc_ir::PopulationStatistics;
 use snncc_ir::{ConvolutionGeometry, IntNeurons, IntWeights, SignMode, SparsePattern};
 
 const OUT: PopulationId = PopulationId(1);

@@ -1,12 +1,13 @@
 //! Populations that reset by subtraction: the threshold is what a spike takes off, and no register overflows.
 
 use super::*;
+use crate::QuantizeStrategy;
 use crate::quantize::fields::Registers;
 use crate::quantize::quality::{bias_units, effective};
-use crate::{PopulationStatistics, QuantizeStrategy};
 use proptest::prelude::*;
 use snncc_ids::ProjectionId;
 use snncc_ir::IntNeurons;
+use snncc_ir::PopulationStatistics;
 
 const OUT: PopulationId = PopulationId(1);
 const INPUT: ProjectionId = ProjectionId(0);
@@ -111,13 +112,33 @@ fn registers_hold_what_was_seen_four_times_over() {
     let ir = result.unwrap();
     let units = neurons(&ir).units_per_volt.get(0);
     assert!(units <= 20_971.5, "{units}");
-    assert_eq!(warnings.codes(), ["SNN0604"]);
-    assert!(warnings.0[0].notes[0].contains("wraps at both ends"));
+    assert!(warnings.0.is_empty(), "{:?}", warnings.0);
     // Deeper than the chip can hold with the precision wished: precision gives way.
     let (result, warnings) =
         run(subtracting(2, weights, &[1.0, 1.0], 1.0), &target, &Options::default(), Some(&calibration(-1e4, 1.5, 2)));
     assert!(neurons(&result.unwrap()).units_per_volt.get(0) * 1e4 <= f64::from(1 << 23));
     assert!(warnings.codes().contains(&"SNN0604"), "{:?}", warnings.0);
+    assert!(warnings.0[0].notes[0].contains("wraps at both ends"));
+}
+
+#[test]
+fn a_wide_layer_without_data_keeps_a_threshold_that_outlives_the_decay() {
+    let target = target("loihi-emu");
+    // A quarter of this inhibition over 256 steps would leave a threshold of 52 units.
+    let weights = (0..4096).map(|at| if at % 4 == 0 { 0.2 } else { -0.8 }).collect();
+    let (result, warnings) = run(subtracting(4096, weights, &[1.0], 1.0), &target, &Options::default(), None);
+    let threshold = thresholds(&result.unwrap(), &target, 1)[0];
+    // 2^11 units, less what the reset cannot hold exactly.
+    assert!((1024..=2048).contains(&threshold), "{threshold}");
+    assert_eq!(warnings.codes(), ["SNN0604"]);
+}
+
+#[test]
+fn a_calibration_of_another_network_is_refused() {
+    let network = subtracting(2, vec![0.3, -0.25], &[1.0], 1.0);
+    let (result, _) = run(network, &target("loihi-emu"), &Options::default(), Some(&calibration(-1.0, 1.0, 3)));
+    let error = &result.unwrap_err().0[0];
+    assert_eq!((error.code.number(), error.item.as_deref()), ("SNN0202", Some("calibration/out")));
 }
 
 #[test]

@@ -250,7 +250,8 @@ fn layers_that_others_read_are_not_changed_for_one_reader() {
     assert_eq!(prepared.fates[2].note, "kept as factors and constants of the synapses behind it");
 }
 
-/// `k − 1` rectifiers per window where windows do not overlap, 3 for 2×2; fewer than 8 where 3×3 windows overlap.
+/// `k − 1` rectifiers per window where windows do not overlap, 3 for 2×2; fewer than 8 where 3×3 windows overlap. Behind a
+/// rectifier one more gives the maximum, so that the layer behind reads one population.
 #[test]
 fn max_pooling_takes_few_neurons() {
     let rectifiers = |shape: &[usize], pool: AnnPool| {
@@ -261,16 +262,16 @@ fn max_pooling_takes_few_neurons() {
     };
     let max = |kernel: &[usize], stride: &[usize], padding| pool(PoolFunction::Maximum, kernel, stride, padding);
     let (neurons, outputs) = rectifiers(&[2, 8, 8], max(&[2, 2], &[2, 2], &[(0, 0); 2]));
-    assert_eq!(neurons, 3 * outputs);
+    assert_eq!(neurons, (3 + 1) * outputs);
     let (neurons, outputs) = rectifiers(&[2, 9, 9], max(&[3, 3], &[3, 3], &[(0, 0); 2]));
-    assert_eq!(neurons, 8 * outputs);
+    assert_eq!(neurons, (8 + 1) * outputs);
     let (neurons, outputs) = rectifiers(&[2, 17, 17], max(&[3, 3], &[2, 2], &[(0, 0); 2]));
-    assert_eq!(neurons, 2 * 2 * 17 * 8 + 2 * outputs);
+    assert_eq!(neurons, 2 * 2 * 17 * 8 + (2 + 1) * outputs);
     // Windows of 5 at every position: 3 instead of 4 per dimension.
     let (neurons, outputs) = rectifiers(&[1, 40], max(&[5], &[1], &[(2, 2)]));
-    assert!(neurons < 4 * outputs, "{neurons}");
+    assert!(neurons < (4 + 1) * outputs, "{neurons}");
     let ann = row(&[2, 7, 7], vec![("relu", relu()), ("pool", AnnOp::GlobalPool(PoolFunction::Maximum))]);
-    assert_eq!(rectifier_elements(&assert_exact(&ann, 1).ann), 2 * 49 + 2 * 48);
+    assert_eq!(rectifier_elements(&assert_exact(&ann, 1).ann), 2 * 49 + 2 * (48 + 1));
     // One layer for each level, 10 levels: 1001 elements are 1002, 501 are 502, and so on.
     let prepared = assert_exact(&row(&[1, 1001], vec![("pool", AnnOp::GlobalPool(PoolFunction::Maximum))]), 1);
     assert_eq!(count(&prepared.ann, |op| matches!(op, AnnOp::Activation(_))), 10);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use snncc_ids::{IdVec, NodeId};
 use snncc_ir::network::*;
-use snncc_ir::{NoiseParams, NoiseTarget, Param, ResetModel, SignMode, Tensor};
+use snncc_ir::{Calibration, NoiseParams, NoiseTarget, Param, PopulationStatistics, ResetModel, SignMode, Tensor};
 
 /// Numbers of many sizes, `f32` and `f64`, negative zero among them.
 fn number() -> BoxedStrategy<f64> {
@@ -238,10 +238,26 @@ pub(super) fn network() -> impl Strategy<Value = Network> {
                 edges: edges.iter().map(|&(a, b)| Edge { source: NodeId(a), target: NodeId(b) }).collect(),
                 mapping: if has_mapping { mapping } else { MappingRequest::default() },
                 run: if has_mapping { run(&nodes) } else { RunDefaults::default() },
+                calibration: if has_mapping { calibration(&nodes) } else { Calibration::default() },
                 nodes,
             }
         })
     })
+}
+
+fn calibration(nodes: &IdVec<NodeId, NetworkNode>) -> Calibration {
+    let of = |node: &NetworkNode| {
+        let Node::Input { shape } = &node.node else { return None };
+        let rates = (0..shape.iter().product()).map(|index: usize| index as f64 / 3.0).collect();
+        Some(PopulationStatistics {
+            name: node.name.clone(),
+            rates,
+            input_max: 2.5,
+            v_min: -1e3,
+            v_max: f64::NEG_INFINITY,
+        })
+    };
+    Calibration { populations: nodes.iter().filter_map(of).collect() }
 }
 
 fn run(nodes: &IdVec<NodeId, NetworkNode>) -> RunDefaults {
