@@ -7,6 +7,7 @@ pub mod ann;
 pub mod checks;
 mod consistency;
 pub mod cycles;
+pub mod early_exit;
 pub mod graph;
 pub mod ir;
 pub mod network;
@@ -15,6 +16,7 @@ pub mod quantized;
 pub mod shapes;
 mod tensor;
 
+pub use early_exit::{EarlyExit, Exit, Standing};
 pub use graph::{
     Connectivity, ConvolutionGeometry, Delays, Graph, Population, PopulationRole, Projection, SparsePattern,
 };

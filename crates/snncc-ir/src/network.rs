@@ -11,6 +11,7 @@
 //! I, IF          v += r·x                                                            (dt is not applied)
 //! ```
 
+use crate::early_exit::EarlyExit;
 use crate::tensor::{Param, Tensor};
 use snncc_ids::{IdVec, NodeId};
 
@@ -60,7 +61,7 @@ pub struct MappingRequest {
     pub split: Vec<(String, u32)>,
 }
 
-/// How levels are fed to the network, where the user does not say. A conversion writes what it calibrated for; data that
+/// How levels are fed to the network and how its answer is read, where the user does not say. A conversion writes what it calibrated for; data that
 /// is spikes already stays what it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunDefaults {
@@ -70,6 +71,8 @@ pub struct RunDefaults {
     pub steps: Option<u32>,
     /// For input ports by name: the finite values (low, high), `low < high`, that are fed as 0 and 1.
     pub ranges: Vec<(String, (f64, f64))>,
+    /// When a run may stop before its last step, where the user asks for it: a rule calibrated for `steps`.
+    pub early_exit: Option<EarlyExit>,
 }
 
 /// Neurons `first .. first + count` (row-major) of a population, pinned to a core.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use snncc_ids::{IdVec, NodeId};
 use snncc_ir::network::*;
-use snncc_ir::{NoiseParams, NoiseTarget, Param, ResetModel, SignMode, Tensor};
+use snncc_ir::{EarlyExit, NoiseParams, NoiseTarget, Param, ResetModel, SignMode, Tensor};
 
 /// Numbers of many sizes, `f32` and `f64`, negative zero among them.
 fn number() -> BoxedStrategy<f64> {
@@ -250,5 +250,6 @@ fn run(nodes: &IdVec<NodeId, NetworkNode>) -> RunDefaults {
         coding: Some("rate-rounded".to_owned()),
         steps: Some(32),
         ranges: inputs.map(|node| (node.name.clone(), (-0.1, 1e300))).collect(),
+        early_exit: Some(EarlyExit { margin: 0.7, first_step: 3 }),
     }
 }
