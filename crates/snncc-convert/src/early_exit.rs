@@ -67,18 +67,24 @@ pub(crate) fn calibrate(
 ) -> Result<Option<ExitCalibration>, Diagnostics> {
     let float = FloatNetwork::new(network, &FloatOptions::default())?;
     let record = Record { outputs: true, ..Record::default() };
-    let leads = |sample: usize| -> Result<Option<Leads>, Diagnostics> {
+    let leads = |sample: usize| -> Result<Option<(Leads, bool)>, Diagnostics> {
         let trace = float.run(&data.stimulus(sample, steps)?.input(), steps, &record)?;
         let Some(output) = trace.outputs.first().filter(|output| output.sum.len() > 1) else { return Ok(None) };
         progress.advance(1);
         let values = output.values.as_ref().expect("bug in snncc: outputs were asked for");
-        Ok(Some(Leads::new(&standings(values, output.sum.len(), output.spiking))))
+        Ok(Some((Leads::new(&standings(values, output.sum.len(), output.spiking)), output.spiking)))
     };
     progress.begin("early exit", data.count());
-    let samples: Vec<Option<Leads>> =
+    let samples: Vec<Option<(Leads, bool)>> =
         (0..data.count()).into_par_iter().map(leads).collect::<Result<_, Diagnostics>>()?;
-    let samples: Option<Vec<Leads>> = samples.into_iter().collect();
-    Ok(samples.filter(|samples| !samples.is_empty()).map(|samples| search(&samples, steps, changes)))
+    let samples: Option<(Vec<Leads>, Vec<bool>)> = samples.into_iter().collect();
+    let Some((samples, spiking)) = samples.filter(|(samples, _)| !samples.is_empty()) else { return Ok(None) };
+    let mut found = search(&samples, steps, changes);
+    if spiking.iter().all(|spiking| *spiking) {
+        // Spike counts lead by whole numbers.
+        found.margin = found.margin.map(f64::ceil);
+    }
+    Ok(Some(found))
 }
 
 /// What the output says after each step; `values` are `[step][element]`, spikes to be summed or membranes.

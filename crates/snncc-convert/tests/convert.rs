@@ -4,11 +4,11 @@ use snncc_convert::options::{Balance, BalanceForm, Correction, MaxPooling, Reado
 use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, convert};
 use snncc_data::{Coding, SampleValues, Samples, Stimulus};
 use snncc_ids::AnnNodeId;
+use snncc_ir::Standing;
 use snncc_ir::ann::{
     Activation, Ann, AnnBatchNorm, AnnConvolution, AnnConvolutionTranspose, AnnLinear, AnnOp, AnnPool, AnnTensor,
     PoolFunction,
 };
-use snncc_ir::Standing;
 use snncc_ir::network::{Node, Reset};
 use snncc_reference::ann::AnnExecutor;
 use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, Record};

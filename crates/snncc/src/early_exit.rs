@@ -106,7 +106,8 @@ impl Watch {
         if let (true, Some(steps)) = (is_calibrated, defaults.steps.filter(|steps| *steps != running.data.steps)) {
             session.note(&format!("note: the rule for stopping early was calibrated for {steps} steps"));
         }
-        let (_, _, latency) = running.program.populations().nth(population).expect("bug in snncc: an output of nothing");
+        let (_, _, latency) =
+            running.program.populations().nth(population).expect("bug in snncc: an output of nothing");
         Ok(Some(Self { population, latency, readout, rule, is_calibrated, by_step: args.accuracy_by_step }))
     }
 

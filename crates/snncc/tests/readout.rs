@@ -118,7 +118,8 @@ fn a_filtered_output_forgets_on_the_chip() {
         for sample in 0..20 {
             let states = place.read(&format!("run/membrane-{sample:05}.npz"));
             let names = snncc_formats::tensor_files::npz_names(&states).unwrap();
-            let array = names.iter().find(|array| array.ends_with(&format!(".{name}/v"))).expect("the output's membrane");
+            let array =
+                names.iter().find(|array| array.ends_with(&format!(".{name}/v"))).expect("the output's membrane");
             let v = read_npz(&states, array, 1 << 20).unwrap().to_i32().unwrap().data;
             let largest = |step: usize| v[(step + 2) * 10..][..10].iter().map(|v| v.abs()).max().unwrap();
             half += largest(16);

@@ -203,9 +203,13 @@ fn predictions(running: &Running, samples: &[(usize, SampleResult)]) -> String {
         let label = running.data.labels.as_ref().map(|labels| labels[*number].to_string());
         let class = result.class.map(|class| class.to_string());
         let mut row = vec![number.to_string(), label.unwrap_or_default(), class.unwrap_or_default()];
-        row.extend(result.watched.exit.iter().flat_map(|exited| {
-            [exited.exit.step, exited.exit.class].map(|number| number.to_string())
-        }));
+        row.extend(
+            result
+                .watched
+                .exit
+                .iter()
+                .flat_map(|exited| [exited.exit.step, exited.exit.class].map(|number| number.to_string())),
+        );
         table.row(row);
     }
     table.csv()
@@ -313,12 +317,7 @@ struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    fn new(
-        running: &'a Running,
-        samples: &[(usize, SampleResult)],
-        chip_steps: u32,
-        watch: Option<&'a Watch>,
-    ) -> Self {
+    fn new(running: &'a Running, samples: &[(usize, SampleResult)], chip_steps: u32, watch: Option<&'a Watch>) -> Self {
         let mut sums = RunSums::default();
         let mut layers: Vec<(String, u128)> =
             running.program.populations().map(|(name, _, _)| (name.to_owned(), 0)).collect();

@@ -142,7 +142,8 @@ fn layers(spiking: &Spiking, options: &ConvertOptions) -> Vec<Layer> {
         ReadoutChoice::Spikes => None,
     };
     let output = output.zip(unit);
-    let output = output.map(|((name, id), unit)| Layer { node: *id, name: name.clone(), place: Place::Output { unit } });
+    let output =
+        output.map(|((name, id), unit)| Layer { node: *id, name: name.clone(), place: Place::Output { unit } });
     of_spikes.chain(output).collect()
 }
 
