@@ -81,8 +81,12 @@ pub fn build(
     ranges: &[(f64, f64)],
     options: &ConvertOptions,
 ) -> Result<Built, Diagnostics> {
-    if options.filter.is_some() && options.dt_s.is_none() {
-        let message = "a synaptic filter has a time constant in seconds, and no time step is given";
+    let filter = match options.readout {
+        ReadoutChoice::Filtered { .. } => Some("filtered readout"),
+        _ => options.filter.map(|_| "synaptic filter"),
+    };
+    if let (Some(filter), None) = (filter, options.dt_s) {
+        let message = format!("a {filter} has a time constant in seconds, and no time step is given");
         return Err(Diagnostic::error(code::DT_REQUIRED, message).help("add `--dt 1ms`").into());
     }
     let mut emitter = Emitter::new(ann, options.dt_s);
@@ -118,7 +122,10 @@ pub fn build(
         let is_spiking = layers.iter().find(|layer| layer.node == *id);
         let source = match (options.readout, is_spiking) {
             (ReadoutChoice::Spikes, Some(layer)) => layer.population,
-            _ => emitter.accumulator(*id, &format!("{name}.membrane")),
+            (ReadoutChoice::Filtered { tau_s }, _) => {
+                emitter.silent_neurons(*id, &format!("{name}.filtered"), Some(tau_s))
+            }
+            _ => emitter.silent_neurons(*id, &format!("{name}.membrane"), None),
         };
         emitter.output(name, source, *id);
     }

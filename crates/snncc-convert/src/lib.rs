@@ -7,12 +7,14 @@
 //! 4. `build`: the [`Network`](snncc_ir::Network) of integrate-and-fire neurons.
 //! 5. `correct`: the spiking network runs on the calibration data, and biases and initial potentials are moved until the mean
 //!    of every channel agrees with the trained network's. No labels are used.
+//! 6. [`early_exit`]: how clear an answer must be for a run to stop before its last step.
 //!
 //! **Invariant:** nothing is dropped or replaced silently: what is not exact is a diagnostic and a line of the report.
 
 pub mod build;
 mod correct;
 pub mod data;
+pub mod early_exit;
 pub mod options;
 pub mod pipeline;
 pub mod prepare;
@@ -21,5 +23,6 @@ pub mod stages;
 pub mod statistics;
 
 pub use data::CalibrationData;
+pub use early_exit::ExitCalibration;
 pub use options::ConvertOptions;
 pub use pipeline::{Converted, LayerReport, NoProgress, Progress, convert};

@@ -36,6 +36,8 @@ pub struct ConvertOptions {
     pub filter: Option<Filter>,
     /// Time step in seconds; needed by filters with a time constant.
     pub dt_s: Option<f64>,
+    /// Share of the answers, above 0 and below 1, that stopping early may change: a rule is calibrated for it. `None` for no rule.
+    pub early_exit_changes: Option<f64>,
 }
 
 impl Default for ConvertOptions {
@@ -56,6 +58,7 @@ impl Default for ConvertOptions {
             readout: ReadoutChoice::Membrane,
             filter: None,
             dt_s: None,
+            early_exit_changes: None,
         }
     }
 }
@@ -145,12 +148,18 @@ pub enum Correction {
 }
 
 /// What is read from the last layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ReadoutChoice {
     /// The membrane of neurons that do not spike: nothing is rounded.
     Membrane,
     /// Spike counts.
     Spikes,
+    /// The membrane of leaky neurons that do not spike: the layer's value through a lowpass filter,
+    /// `y[t] = a y[t−1] + (1−a) x[t]` with `a = exp(−dt/τ)`, undelayed, from 0. What came first is forgotten.
+    Filtered {
+        /// Time constant in seconds.
+        tau_s: f64,
+    },
 }
 
 /// A synaptic filter, on every connection onto spiking neurons.

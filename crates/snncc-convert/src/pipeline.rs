@@ -3,6 +3,7 @@
 use crate::build::{self, Built, Corrections};
 use crate::correct::{self, Means};
 use crate::data::CalibrationData;
+use crate::early_exit::{self, ExitCalibration};
 use crate::options::{ConvertOptions, MaxPooling};
 use crate::prepare::{self, Prepared};
 use crate::scales::{self, Scales};
@@ -50,6 +51,8 @@ pub struct Converted {
     pub agreement: f64,
     /// The form of max pooling that was taken.
     pub max_pool: MaxPooling,
+    /// How the rule for stopping early was calibrated, if one was asked for and the output names classes.
+    pub early_exit: Option<ExitCalibration>,
 }
 
 /// What conversion did to a layer. Activations are in units of the trained network, means over samples and elements.
@@ -87,9 +90,25 @@ pub fn convert(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<Converted, Diagnostics> {
-    if options.max_pool != MaxPooling::Measured {
-        return convert_with(ann, data, options, progress);
+    let mut converted = match options.max_pool {
+        MaxPooling::Measured => convert_measured(ann, data, options, progress)?,
+        _ => convert_with(ann, data, options, progress)?,
+    };
+    if let Some(changes) = options.early_exit_changes {
+        let found = early_exit::calibrate(&converted.network, data, options.steps, changes, progress)?;
+        converted.network.run.early_exit = found.and_then(|found| found.rule());
+        converted.early_exit = found;
     }
+    Ok(converted)
+}
+
+/// Converts with both forms of max pooling and takes the better one.
+fn convert_measured(
+    ann: &Ann,
+    data: &CalibrationData<'_>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<Converted, Diagnostics> {
     let has_max_pool = ann.nodes().iter().any(|node| {
         matches!(&node.op, AnnOp::Pool(pool) if pool.function == PoolFunction::Maximum)
             || matches!(node.op, AnnOp::GlobalPool(PoolFunction::Maximum))
@@ -149,6 +168,7 @@ fn convert_with(
         coding: Some(data.coding().name().to_owned()),
         steps: Some(options.steps),
         ranges: data.ports().map(str::to_owned).zip(data.ranges().iter().copied()).collect(),
+        early_exit: None,
     };
     network.calibration = after.calibration;
     Ok(Converted {
@@ -158,6 +178,7 @@ fn convert_with(
         report,
         agreement: same as f64 / samples as f64,
         max_pool: options.max_pool,
+        early_exit: None,
     })
 }
 

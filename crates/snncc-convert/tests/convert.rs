@@ -4,6 +4,7 @@ use snncc_convert::options::{Balance, BalanceForm, Correction, MaxPooling, Reado
 use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, convert};
 use snncc_data::{Coding, SampleValues, Samples, Stimulus};
 use snncc_ids::AnnNodeId;
+use snncc_ir::Standing;
 use snncc_ir::ann::{
     Activation, Ann, AnnBatchNorm, AnnConvolution, AnnConvolutionTranspose, AnnLinear, AnnOp, AnnPool, AnnTensor,
     PoolFunction,
@@ -351,4 +352,82 @@ fn data_that_does_not_suit_is_told() {
     let problem = CalibrationData::new(&ann, &[&wrong], 2, Coding::RateRounded, 1).err().unwrap();
     assert!(problem.to_string().contains("SNN0303"), "{problem}");
     assert!(CalibrationData::new(&ann, &[], 2, Coding::RateRounded, 1).is_err());
+}
+
+#[test]
+fn a_filtered_output_is_the_lowpass_filter_of_the_values() {
+    // Without hidden layers the value is the same in every step: y[t] = (1 − a^t) x with a = exp(−dt/τ).
+    let ann = Builder::new(&[6]).classifier(4);
+    let readout = ReadoutChoice::Filtered { tau_s: 3e-3 };
+    let (result, samples) = converted(&ann, &ConvertOptions { readout, dt_s: Some(1e-3), ..exact() });
+    let SampleValues::U8 { values, .. } = &samples.values else { unreachable!() };
+    let values: Vec<f32> = values.iter().map(|value| f32::from(*value) / 255.0).collect();
+    let wanted = AnnExecutor::new(&ann).unwrap().outputs(&[&values], samples.count);
+    let network = FloatNetwork::new(&result.network, &FloatOptions::default()).unwrap();
+    let stimulus = Stimulus::default();
+    let analog = values[..6].iter().map(|value| f64::from(*value)).collect();
+    let input = FloatInput { spikes: &stimulus, analog: vec![("x".into(), analog)] };
+    let record = Record { outputs: true, ..Record::default() };
+    let trace = network.run(&input, 40, &record).unwrap();
+    for (step, values) in (1..).zip(trace.outputs[0].values.as_ref().unwrap().chunks(4)) {
+        let settled = 1.0 - (-f64::from(step) / 3.0).exp();
+        for (value, wanted) in values.iter().zip(&wanted[0]) {
+            assert!((value - settled * f64::from(*wanted)).abs() < 1e-6, "step {step}: {value} of {wanted}");
+        }
+    }
+    let data = CalibrationData::new(&ann, &[&samples], 6, Coding::ConstantCurrent, 1).unwrap();
+    let problem = convert(&ann, &data, &ConvertOptions { readout, ..exact() }, &NoProgress).err().unwrap();
+    assert!(problem.to_string().contains("a filtered readout has a time constant"), "{problem}");
+}
+
+#[test]
+fn stopping_early_changes_no_more_answers_than_allowed() {
+    let mut b = Builder::new(&[12]);
+    let weight = b.noise.tensor(&[24, 12], 0.5);
+    b.then(AnnOp::Linear(AnnLinear { weight, bias: None }));
+    b.relu();
+    let ann = b.classifier(5);
+    let samples = samples(12, 800);
+    let data = CalibrationData::new(&ann, &[&samples], 800, Coding::RateRounded, 1).unwrap();
+    for readout in [ReadoutChoice::Membrane, ReadoutChoice::Spikes, ReadoutChoice::Filtered { tau_s: 8e-3 }] {
+        let options = |changes: f64| ConvertOptions {
+            readout,
+            dt_s: Some(1e-3),
+            early_exit_changes: Some(changes),
+            ..ConvertOptions::default()
+        };
+        let mut mean_steps = 32.0;
+        for changes in [0.005, 0.02, 0.1] {
+            let result = convert(&ann, &data, &options(changes), &NoProgress).unwrap();
+            let found = result.early_exit.unwrap();
+            let rule = result.network.run.early_exit.unwrap();
+            // Again, sample by sample, as a run would be stopped.
+            let network = FloatNetwork::new(&result.network, &FloatOptions::default()).unwrap();
+            let (mut changed, mut sum) = (0, 0);
+            for sample in 0..samples.count {
+                let coded = snncc_data::encode(&samples, sample, Coding::RateRounded, "x", 32, 1).unwrap();
+                let snncc_data::Encoded::Spikes(port) = coded else { unreachable!() };
+                let mut stimulus = Stimulus::default();
+                stimulus.ports.push(port);
+                let record = Record { outputs: true, ..Record::default() };
+                let trace = network.run(&(&stimulus).into(), 32, &record).unwrap();
+                let output = &trace.outputs[0];
+                let mut shown = vec![0.0; 5];
+                let standings = output.values.as_ref().unwrap().chunks(5).map(|step| {
+                    let spikes = readout == ReadoutChoice::Spikes;
+                    shown.iter_mut().zip(step).for_each(|(sum, v)| *sum = if spikes { *sum + v } else { *v });
+                    Standing::of(&shown)
+                });
+                let exit = rule.exit(&standings.collect::<Vec<_>>()).unwrap();
+                changed += usize::from(exit.class as usize != output.class());
+                sum += exit.step;
+            }
+            assert_eq!((changed, f64::from(sum) / 800.0), (found.changed, found.mean_steps), "{readout:?} {changes}");
+            assert!((changed as f64) < changes * 800.0, "{changed} of 800 answers changed, {changes} are allowed");
+            // More changes buy fewer steps.
+            assert!(found.mean_steps <= mean_steps);
+            mean_steps = found.mean_steps;
+        }
+        assert!(mean_steps < 24.0, "{readout:?}: {mean_steps}");
+    }
 }

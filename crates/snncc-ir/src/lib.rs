@@ -8,6 +8,7 @@ mod calibration;
 pub mod checks;
 mod consistency;
 pub mod cycles;
+pub mod early_exit;
 pub mod graph;
 pub mod ir;
 pub mod network;
@@ -17,6 +18,7 @@ pub mod shapes;
 mod tensor;
 
 pub use calibration::{Calibration, PopulationStatistics};
+pub use early_exit::{EarlyExit, Exit, Standing};
 pub use graph::{
     Connectivity, ConvolutionGeometry, Delays, Graph, Population, PopulationRole, Projection, SparsePattern,
 };

@@ -12,6 +12,7 @@
 //! ```
 
 use crate::calibration::Calibration;
+use crate::early_exit::EarlyExit;
 use crate::tensor::{Param, Tensor};
 use snncc_ids::{IdVec, NodeId};
 
@@ -64,7 +65,7 @@ pub struct MappingRequest {
     pub split: Vec<(String, u32)>,
 }
 
-/// How levels are fed to the network, where the user does not say. A conversion writes what it calibrated for; data that
+/// How levels are fed to the network and how its answer is read, where the user does not say. A conversion writes what it calibrated for; data that
 /// is spikes already stays what it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunDefaults {
@@ -74,6 +75,8 @@ pub struct RunDefaults {
     pub steps: Option<u32>,
     /// For input ports by name: the finite values (low, high), `low < high`, that are fed as 0 and 1.
     pub ranges: Vec<(String, (f64, f64))>,
+    /// When a run may stop before its last step, where the user asks for it: a rule calibrated for `steps`.
+    pub early_exit: Option<EarlyExit>,
 }
 
 /// Neurons `first .. first + count` (row-major) of a population, pinned to a core.

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it. What a flag means is decided where it is used; here it is only named and explained.
 
-use crate::conversion_args::ConversionArgs;
+use crate::conversion_args::{ConversionArgs, ExitArgs};
+use crate::early_exit::ExitRule;
 use crate::values;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use snncc_compile::{OverflowPolicy, QuantizeStrategy};
@@ -251,6 +252,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) conversion: ConversionArgs,
+    #[command(flatten)]
+    pub(crate) exit: ExitArgs,
 }
 
 #[derive(Args, Debug)]
@@ -284,6 +287,8 @@ pub(crate) struct CompileArgs {
     pub(crate) calibration: CalibrationArgs,
     #[command(flatten)]
     pub(crate) conversion: ConversionArgs,
+    #[command(flatten)]
+    pub(crate) exit: ExitArgs,
     #[command(flatten)]
     pub(crate) mapping: MappingArgs,
 }
@@ -365,6 +370,20 @@ pub(crate) struct EmulateArgs {
     /// Compare the first N samples with the integer reference, spike for spike; exit 6 if they differ. 0: none.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) check_samples: usize,
+    /// Also say what stopping early gives: a sample ends in the first step in which the largest value of the output leads by a
+    /// margin: the network's (calibrated), or margin:X.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "calibrated",
+        value_parser = crate::early_exit::exit_rule,
+        value_name = "calibrated|margin:X"
+    )]
+    pub(crate) early_exit: Option<ExitRule>,
+    /// Also say how accurate the same run is after each step.
+    #[arg(long)]
+    pub(crate) accuracy_by_step: bool,
     /// Samples traced.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "trace")]
     pub(crate) trace_samples: usize,

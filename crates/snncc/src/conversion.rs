@@ -7,7 +7,7 @@ use crate::session::{Failure, Outcome, Session, file_name};
 use crate::show::Source;
 use crate::values::InputValue;
 use indicatif::ProgressBar;
-use snncc_convert::{CalibrationData, Converted, Progress, convert};
+use snncc_convert::{CalibrationData, ConvertOptions, Converted, Progress, convert};
 use snncc_data::{Coding, Samples};
 use snncc_formats::data_files::read_samples;
 use snncc_formats::ron_network::SpanIndex;
@@ -112,6 +112,8 @@ pub(crate) struct Request<'a> {
     pub(crate) coding: Option<Coding>,
     pub(crate) dt_s: Option<f64>,
     pub(crate) seed: u64,
+    /// Share of the answers that stopping early may change; `None` for no rule.
+    pub(crate) early_exit_changes: Option<f64>,
 }
 
 /// Converts a trained network, and shows what was not exact.
@@ -130,7 +132,10 @@ pub(crate) fn run(session: &mut Session, model: &mut Model, request: &Request<'_
 /// # Errors
 /// What is wrong with the calibration data, or has no spiking form.
 pub(crate) fn attempt(session: &Session, model: &mut Model, request: &Request<'_>) -> Result<Converted, Diagnostics> {
-    let options = request.args.options(request.steps, request.dt_s);
+    let options = ConvertOptions {
+        early_exit_changes: request.early_exit_changes,
+        ..request.args.options(request.steps, request.dt_s)
+    };
     let samples = samples(model, request)?;
     let by_port: Vec<&Samples> = samples.iter().collect();
     let coding = request.coding.unwrap_or(Coding::RateRounded);

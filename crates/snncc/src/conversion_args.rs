@@ -39,9 +39,10 @@ pub(crate) struct ConversionArgs {
     /// Reset of the neurons: subtract or to-value. Chips that reset to a value subtract by a synapse to themselves.
     #[arg(long, value_parser = values::reset, default_value = "subtract", value_name = "RESET")]
     pub(crate) neuron_reset: Reset,
-    /// What is read from the last layer: membrane (neurons that do not spike) or spikes.
-    #[arg(long, value_enum, default_value = "membrane", value_name = "membrane|spikes")]
-    pub(crate) readout: Readout,
+    /// What is read from the last layer: membrane (neurons that do not spike and add up), spikes, or filtered:20ms (neurons that
+    /// do not spike and forget with this time constant; needs --dt).
+    #[arg(long, value_parser = readout, default_value = "membrane", value_name = "READOUT")]
+    pub(crate) readout: ReadoutChoice,
     /// Synaptic filter: lowpass:5ms, alpha:5ms or double-exponential:5ms:1ms; needs --dt.
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     pub(crate) filter: Option<Filter>,
@@ -68,10 +69,33 @@ pub(crate) enum CorrectionKind {
     Both,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Readout {
-    Membrane,
-    Spikes,
+/// When a run of the spiking network may stop before its last step.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Conversion options")]
+pub(crate) struct ExitArgs {
+    /// Share of answers that stopping early may change: a rule for `emulate --early-exit` is calibrated so that, with 95 %
+    /// confidence, no more change. none: no rule.
+    #[arg(long, value_parser = exit_changes, default_value = "0.5%", value_name = "SHARE")]
+    pub(crate) early_exit_changes: ExitChanges,
+}
+
+/// Value of `--early-exit-changes`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum ExitChanges {
+    /// At most this part, between 0 and 1.
+    AtMost(f64),
+    /// No rule is wanted.
+    NoRule,
+}
+
+impl ExitArgs {
+    /// The share, if a rule is wanted.
+    pub(crate) fn changes(self) -> Option<f64> {
+        match self.early_exit_changes {
+            ExitChanges::AtMost(share) => Some(share),
+            ExitChanges::NoRule => None,
+        }
+    }
 }
 
 impl ConversionArgs {
@@ -107,10 +131,7 @@ impl ConversionArgs {
                 CorrectionKind::Potential => Correction::Potential,
                 CorrectionKind::Both => Correction::Both,
             },
-            readout: match self.readout {
-                Readout::Membrane => ReadoutChoice::Membrane,
-                Readout::Spikes => ReadoutChoice::Spikes,
-            },
+            readout: self.readout,
             filter: self.filter,
             dt_s,
             ..ConvertOptions::default()
@@ -161,6 +182,24 @@ fn firing_rate(text: &str) -> Result<(Option<String>, f64), String> {
     match rate.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok((layer, rate)),
         _ => Err(format!("`{rate}` is no rate above 0 and up to 1 spike per step")),
+    }
+}
+
+fn readout(text: &str) -> Result<ReadoutChoice, String> {
+    match (text, text.strip_prefix("filtered:")) {
+        ("membrane", _) => Ok(ReadoutChoice::Membrane),
+        ("spikes", _) => Ok(ReadoutChoice::Spikes),
+        (_, Some(time)) => Ok(ReadoutChoice::Filtered { tau_s: values::seconds(time)? }),
+        _ => Err("expected membrane, spikes or filtered:TIME".to_owned()),
+    }
+}
+
+fn exit_changes(text: &str) -> Result<ExitChanges, String> {
+    let (digits, unit) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
+    match digits.trim().parse::<f64>() {
+        Ok(share) if share > 0.0 && share < unit => Ok(ExitChanges::AtMost(share / unit)),
+        _ if text == "none" => Ok(ExitChanges::NoRule),
+        _ => Err(format!("`{text}` is neither a share between 0 and 1 (0.005, 0.5%) nor none")),
     }
 }
 
@@ -217,6 +256,12 @@ mod tests {
         assert!(firing_rate("2").is_err());
         assert_eq!(filter("lowpass:5ms").unwrap(), Filter::Lowpass { tau_s: 5e-3 });
         assert!(filter("lowpass").is_err());
+        assert_eq!(readout("filtered:20ms").unwrap(), ReadoutChoice::Filtered { tau_s: 2e-2 });
+        assert!(readout("filtered").is_err() && readout("filtered:0").is_err());
+        assert_eq!(exit_changes("0.5%").unwrap(), ExitChanges::AtMost(0.005));
+        assert_eq!(exit_changes("0.01").unwrap(), ExitChanges::AtMost(0.01));
+        assert_eq!(exit_changes("none").unwrap(), ExitChanges::NoRule);
+        assert!(exit_changes("0").is_err() && exit_changes("100%").is_err() && exit_changes("nan").is_err());
         assert_eq!(swap("Tanh=hard-sigmoid").unwrap().from, "Tanh");
         assert!(swap("tanh=nothing").unwrap_err().contains("relu6"));
     }

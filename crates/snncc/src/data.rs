@@ -395,7 +395,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const NO_DEFAULTS: &RunDefaults = &RunDefaults { coding: None, steps: None, ranges: Vec::new() };
+    const NO_DEFAULTS: &RunDefaults = &RunDefaults { coding: None, steps: None, ranges: Vec::new(), early_exit: None };
 
     fn request(inputs: &[InputValue]) -> DataRequest<'_> {
         DataRequest {
@@ -459,6 +459,7 @@ mod tests {
             coding: Some("rate-rounded".to_owned()),
             steps: Some(4),
             ranges: vec![("in".to_owned(), (-1.0, 3.0))],
+            early_exit: None,
         };
         let base = || DataRequest { kind: Some(DataKind::Levels), defaults: &defaults, ..request(&inputs) };
         let counts = |data: &Data, sample| data.sample(sample).unwrap().stimulus.ports[0].spikes.counts();

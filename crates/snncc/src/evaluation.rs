@@ -71,6 +71,7 @@ impl<'a> Experiment<'a> {
             coding: args.coding,
             dt_s: args.lowering.dt,
             seed: args.seed,
+            early_exit_changes: None,
         };
         let converted = conversion::attempt(session, &mut self.model, &request)?;
         let mut warnings = converted.prepared.warnings.clone();

@@ -10,6 +10,7 @@ mod compilation;
 mod conversion;
 mod conversion_args;
 mod data;
+mod early_exit;
 mod evaluation;
 mod files;
 mod ledger_args;

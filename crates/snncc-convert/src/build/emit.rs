@@ -189,12 +189,16 @@ impl<'a> Emitter<'a> {
         self.values[id.0 as usize] = value;
     }
 
-    /// Neurons that add up a value and do not spike.
-    pub(super) fn accumulator(&mut self, id: AnnNodeId, name: &str) -> NodeId {
+    /// Neurons that do not spike: they add up a value, or pass it through a lowpass filter.
+    pub(super) fn silent_neurons(&mut self, id: AnnNodeId, name: &str, tau_s: Option<f64>) -> NodeId {
         let value = self.read(id);
         let shape = value.shape.clone();
         let sources = self.nodes_of(&format!("{name}.input"), value);
-        let mut neuron = Neuron::new(NeuronModel::I);
+        let mut neuron = Neuron::new(if tau_s.is_some() { NeuronModel::Li } else { NeuronModel::I });
+        if let Some(tau_s) = tau_s {
+            let dt_s = self.network.dt_s.expect("bug in snncc: filters need a time step");
+            neuron.tau_mem_s = Param::Uniform(super::discrete_tau_s(tau_s, dt_s));
+        }
         neuron.shape = Some(shape);
         self.push(name, Node::Neuron(neuron), &sources)
     }

@@ -1,16 +1,16 @@
-//! The section `run`: how data is fed where the user does not say.
+//! The section `run`: how data is fed, and when a run may stop, where the user does not say.
 
 use super::context::{Context, sequence};
 use super::reader::Names;
 use super::value::{Kind, Value};
 use snncc_data::Coding;
 use snncc_ids::{Span, code};
-use snncc_ir::Node;
 use snncc_ir::network::RunDefaults;
+use snncc_ir::{EarlyExit, Node};
 use std::collections::BTreeSet;
 
 pub(super) fn run_of(cx: &mut Context, value: &Value, names: &Names) -> Option<RunDefaults> {
-    let fields = cx.fields(value, "run", "`run`", &["coding", "steps", "ranges"])?;
+    let fields = cx.fields(value, "run", "`run`", &["coding", "steps", "ranges", "early_exit"])?;
     let coding = cx.optional(&fields, "coding", coding);
     let steps = cx.optional(&fields, "steps", |cx, value, item| {
         let steps = cx.scalar::<u32>(value, item)?;
@@ -20,7 +20,27 @@ pub(super) fn run_of(cx: &mut Context, value: &Value, names: &Names) -> Option<R
         Some(steps)
     });
     let ranges = cx.optional(&fields, "ranges", |cx, value, item| ranges(cx, value, item, names));
-    Some(RunDefaults { coding: coding.map(str::to_owned), steps, ranges: ranges.unwrap_or_default() })
+    let early_exit = cx.optional(&fields, "early_exit", early_exit);
+    Some(RunDefaults { coding: coding.map(str::to_owned), steps, ranges: ranges.unwrap_or_default(), early_exit })
+}
+
+fn early_exit(cx: &mut Context, value: &Value, item: &str) -> Option<EarlyExit> {
+    let fields = cx.fields(value, item, "`early_exit`", &["margin", "first_step"])?;
+    let margin = cx.required(&fields, "margin", |cx, value, item| {
+        let margin = cx.float(value, item)?;
+        if !(margin > 0.0 && margin.is_finite()) {
+            cx.error(code::BAD_PARAMETER, item, value.anchor(), format!("the margin {margin} is not above 0"));
+        }
+        Some(margin)
+    });
+    let first_step = cx.optional(&fields, "first_step", |cx, value, item| {
+        let step = cx.scalar::<u32>(value, item)?;
+        if step == 0 {
+            cx.error(code::BAD_PARAMETER, item, value.anchor(), "steps count from 1");
+        }
+        Some(step)
+    });
+    Some(EarlyExit { margin: margin?, first_step: first_step.unwrap_or(1) })
 }
 
 fn coding(cx: &mut Context, value: &Value, item: &str) -> Option<&'static str> {

@@ -8,7 +8,7 @@ use networks::network;
 use proptest::prelude::*;
 use snncc_ids::{Diagnostics, Id, NodeId, code};
 use snncc_ir::network::*;
-use snncc_ir::{Param, Tensor};
+use snncc_ir::{EarlyExit, Param, Tensor};
 use std::collections::BTreeMap;
 
 fn no_files(name: &str) -> Result<Vec<u8>, String> {
@@ -411,10 +411,15 @@ fn defaults_of_a_run_are_checked() {
     let text = |run: &str| {
         format!("(schema: 1, nodes: {{\"in\": Input(shape: 4), \"a\": I()}}, edges: [(\"in\", \"a\")], run: ({run}))")
     };
-    let network = read(&text("coding: \"constant\", ranges: {\"in\": (-1, 3e2)}")).unwrap().network;
+    let network =
+        read(&text("coding: \"constant\", ranges: {\"in\": (-1, 3e2)}, early_exit: (margin: 2)")).unwrap().network;
     // A coding has one name in networks.
-    let expected =
-        RunDefaults { coding: Some("current".into()), steps: None, ranges: vec![("in".into(), (-1.0, 300.0))] };
+    let expected = RunDefaults {
+        coding: Some("current".into()),
+        steps: None,
+        ranges: vec![("in".into(), (-1.0, 300.0))],
+        early_exit: Some(EarlyExit { margin: 2.0, first_step: 1 }),
+    };
     assert_eq!(network.run, expected);
     assert_eq!(read(&text("")).unwrap().network.run, RunDefaults::default());
     let wrong = "coding: \"rate-round\", steps: 0, ranges: {\"on\": (0, 1), \"a\": (0, 1), \"in\": (1, 1), \"in\": 2}";
@@ -430,6 +435,19 @@ fn defaults_of_a_run_are_checked() {
     ];
     assert_eq!(found, expected);
     assert!(problems(&text("zzz: 1"))[0].0.contains("`zzz` is not a field of `run`"));
+    let mut found: Vec<String> = Vec::new();
+    for rule in ["(margin: 0, first_step: 0)", "(first_step: 2)", "(margin: inf)", "3"] {
+        let text = text(&format!("early_exit: {rule}"));
+        found.extend(problems(&text).into_iter().map(|(message, _)| message));
+    }
+    let expected = [
+        "SNN0203 run/early_exit/margin: the margin 0 is not above 0",
+        "SNN0203 run/early_exit/first_step: steps count from 1",
+        "SNN0104 run/early_exit: `early_exit` needs the field `margin`",
+        "SNN0203 run/early_exit/margin: inf is not a finite 64-bit number",
+        "SNN0104 run/early_exit: expected `early_exit` with its fields in `()`, found a number",
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -470,5 +470,9 @@ fn run(run: &RunDefaults) -> FieldTexts {
             run.ranges.iter().map(|(port, range)| format!("{}: {range:?}", quoted(port))).collect();
         fields.push(("ranges", format!("{{{}}}", parts.join(", "))));
     }
+    fields.extend(run.early_exit.map(|rule| {
+        let parts = vec![("margin", rule.margin.text()), ("first_step", rule.first_step.to_string())];
+        ("early_exit", group(&parts, 8))
+    }));
     fields
 }

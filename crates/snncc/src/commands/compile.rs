@@ -116,6 +116,7 @@ fn converted(session: &mut Session, args: &CompileArgs) -> Outcome<LoadedNetwork
         coding: args.calibration.coding,
         dt_s: args.lowering.dt,
         seed: 1,
+        early_exit_changes: args.exit.changes(),
     };
     let converted = conversion::run(session, &mut model, &request)?;
     Ok(model.spiking(converted.network))

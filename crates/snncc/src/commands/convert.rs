@@ -5,7 +5,8 @@ use crate::conversion::{self, Request};
 use crate::output::write_atomically;
 use crate::session::{self, Outcome, Session};
 use serde_json::json;
-use snncc_convert::{Converted, LayerReport};
+use snncc_convert::early_exit::CONFIDENCE;
+use snncc_convert::{Converted, ExitCalibration, LayerReport};
 use snncc_formats::{nir, ron_network};
 use snncc_ids::{Diagnostic, code};
 use std::fmt::Write as _;
@@ -36,6 +37,7 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
         coding: args.coding,
         dt_s: args.dt,
         seed: args.seed,
+        early_exit_changes: args.exit.changes(),
     };
     let converted = conversion::run(session, &mut model, &request)?;
     write(session, &converted.network, &output, is_nir)?;
@@ -45,6 +47,7 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
             "steps": args.steps,
             "neurons": converted.report.iter().map(|layer| layer.neurons).sum::<usize>(),
             "agreement": converted.agreement,
+            "early_exit": converted.early_exit,
             "layers": converted.report,
             "diagnostics": session.diagnostics_json(),
         }));
@@ -111,5 +114,25 @@ fn table(converted: &Converted, steps: u32) -> String {
         "{neurons} spiking neurons; the same class as the trained network on {:.1} % of the calibration samples at {steps} steps",
         converted.agreement * 100.0
     );
+    if let Some(exit) = &converted.early_exit {
+        let _ = writeln!(text, "early exit: {}", exit_text(exit));
+    }
     text
+}
+
+/// What the calibration of an early exit found.
+fn exit_text(exit: &ExitCalibration) -> String {
+    let ExitCalibration { samples, changed, first_step, steps, mean_steps, .. } = exit;
+    let (allowed, confidence) = (exit.allowed * 100.0, CONFIDENCE * 100.0);
+    match exit.margin {
+        Some(margin) => format!(
+            "a lead of {margin} from step {first_step} on; {mean_steps:.1} of {steps} steps on average, and {changed} of {samples} \
+             answers change (at most {allowed} % of all, with {confidence} % confidence)"
+        ),
+        None if (*samples as u64) < exit.least_samples() => format!(
+            "no rule; that at most {allowed} % of the answers change takes {} calibration samples to show, these are {samples}",
+            exit.least_samples()
+        ),
+        None => format!("no rule; every margin changes more than {allowed} % of the answers"),
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::args::{EmulateArgs, Trace as TraceKind};
 use crate::commands::verify::{compare, mismatches};
+use crate::early_exit::{Watch, WatchSummary, Watched};
 use crate::output::{REPORT, write_file};
 use crate::running::{
     ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, time_figure,
@@ -34,6 +35,8 @@ pub(crate) struct SampleResult {
     pub(crate) cores: Vec<CoreTrace>,
     slowest_step_ps: u64,
     pub(crate) class: Option<u32>,
+    /// What the output said after each step, where that was asked for.
+    watched: Watched,
     warnings: Vec<Diagnostic>,
 }
 
@@ -41,17 +44,19 @@ pub(crate) struct SampleResult {
 pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     session.json = args.json;
     let running = Running::open(session, &args.dir, &args.data)?;
+    let watch = Watch::new(session, &running, args)?;
     let bar = session.bar("emulating", running.data.count as u64);
     stop_early_when_interrupted(true);
     let chip_steps = running.chip_steps();
-    let options = recording(&running, chip_steps);
+    let mut options = recording(&running, chip_steps);
+    watch.iter().for_each(|watch| watch.record(&mut options));
     // Many samples keep all threads busy; a few leave threads for the cores of each.
     let options = RunOptions { threads: running.data.count < rayon::current_num_threads(), ..options };
     let run = |emulator: &mut Emulator<'_>, sample: usize| -> Result<Option<SampleResult>, Diagnostics> {
         if interrupted() {
             return Ok(None);
         }
-        let result = run_sample(&running, emulator, sample, chip_steps, &options);
+        let result = run_sample(&running, emulator, sample, chip_steps, &options, watch.as_ref());
         bar.inc(1);
         result.map(Some)
     };
@@ -73,7 +78,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     warn(session, &samples);
     let checked = check(session, &running, if interrupted() { 0 } else { args.check_samples })?;
     let folder = running.results_folder(session, args.output.as_ref())?;
-    let summary = Summary::new(&running, &samples, chip_steps);
+    let summary = Summary::new(&running, &samples, chip_steps, watch.as_ref());
     let json = summary.json(interrupted(), checked.as_ref());
     let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     report.run = Some(summary.section());
@@ -140,6 +145,7 @@ pub(crate) fn run_sample(
     sample: usize,
     chip_steps: u32,
     options: &RunOptions,
+    watch: Option<&Watch>,
 ) -> Result<SampleResult, Diagnostics> {
     let input = running.sample(sample)?;
     let stimulus = running.program.prepare(&input.stimulus)?;
@@ -159,6 +165,7 @@ pub(crate) fn run_sample(
         totals: trace.totals,
         slowest_step_ps: trace.step_records.iter().map(|step| step.time_ps).max().unwrap_or(0),
         class: class(running, &trace),
+        watched: watch.map_or_else(Watched::default, |watch| watch.look(running, &trace)),
         warnings: trace.overflow_warnings(&running.program),
         cores: trace.cores,
     })
@@ -189,11 +196,21 @@ fn warn(session: &mut Session, samples: &[(usize, SampleResult)]) {
 }
 
 fn predictions(running: &Running, samples: &[(usize, SampleResult)]) -> String {
-    let mut table = Table::new(&["sample", "label", "class"]);
+    let stops_early = samples.iter().any(|(_, result)| result.watched.exit.is_some());
+    let columns: &[&str] = if stops_early { &["exit_step", "exit_class"] } else { &[] };
+    let mut table = Table::new(&[&["sample", "label", "class"], columns].concat());
     for (number, result) in samples {
         let label = running.data.labels.as_ref().map(|labels| labels[*number].to_string());
         let class = result.class.map(|class| class.to_string());
-        table.row(vec![number.to_string(), label.unwrap_or_default(), class.unwrap_or_default()]);
+        let mut row = vec![number.to_string(), label.unwrap_or_default(), class.unwrap_or_default()];
+        row.extend(
+            result
+                .watched
+                .exit
+                .iter()
+                .flat_map(|exited| [exited.exit.step, exited.exit.class].map(|number| number.to_string())),
+        );
+        table.row(row);
     }
     table.csv()
 }
@@ -296,10 +313,11 @@ struct Summary<'a> {
     slowest_step_ps: u64,
     /// Correct and labelled samples.
     correct: Option<(u64, u64)>,
+    watched: Option<WatchSummary<'a>>,
 }
 
 impl<'a> Summary<'a> {
-    fn new(running: &'a Running, samples: &[(usize, SampleResult)], chip_steps: u32) -> Self {
+    fn new(running: &'a Running, samples: &[(usize, SampleResult)], chip_steps: u32, watch: Option<&'a Watch>) -> Self {
         let mut sums = RunSums::default();
         let mut layers: Vec<(String, u128)> =
             running.program.populations().map(|(name, _, _)| (name.to_owned(), 0)).collect();
@@ -315,7 +333,11 @@ impl<'a> Summary<'a> {
             (right as u64, samples.len() as u64)
         });
         let slowest_step_ps = samples.iter().map(|(_, result)| result.slowest_step_ps).max().unwrap_or(0);
-        Self { running, chip_steps, sums, layers, inputs, slowest_step_ps, correct }
+        let watched = watch.map(|watch| {
+            let seen = samples.iter().map(|(number, result)| (*number, result.class, &result.watched));
+            WatchSummary::new(watch, running.data.labels.as_deref(), seen)
+        });
+        Self { running, chip_steps, sums, layers, inputs, slowest_step_ps, correct, watched }
     }
 
     fn spikes(&self) -> u128 {
@@ -331,6 +353,7 @@ impl<'a> Summary<'a> {
         let per_sample = |total: u128| total as f64 / sums.samples as f64;
         let named =
             |counts: &[(String, u128)]| json_counts(counts.iter().map(|(name, count)| (name.as_str(), *count)), false);
+        let [early_exit, by_step] = self.watched.as_ref().map_or([Json::Null, Json::Null], WatchSummary::json);
         let cores: Vec<Json> = sums
             .cores
             .iter()
@@ -355,6 +378,8 @@ impl<'a> Summary<'a> {
             "interrupted": interrupted,
             "accuracy": self.correct.map(|(correct, samples)| accuracy(correct, samples)),
             "correct": self.correct.map(|(correct, _)| correct),
+            "early_exit": early_exit,
+            "accuracy_by_step": by_step,
             "spikes": Value::from(self.spikes()),
             "spikes_per_layer": named(&self.layers),
             "input_spikes": Value::from(self.input_spikes()),
@@ -460,6 +485,7 @@ impl<'a> Summary<'a> {
         row("modelled time", time_text(sums.time_ps as f64 / samples));
         row("modelled energy", energy_text(sums.total_energy_fj() as f64 / samples));
         out += &table.text(2);
+        out += &self.watched.as_ref().map_or(String::new(), |watched| watched.text(self.running.data.steps));
         out += &format!("costs: {}; all figures in {}\n", self.running.opened.target.file.costs, folder.display());
         out
     }

@@ -112,7 +112,10 @@ enum Place {
     /// Spikes of a population, times what each stands for.
     Spikes { population: String, unit: Vec<f32> },
     /// The membrane of the first output.
-    Output,
+    Output {
+        /// Membrane of a value of 1 in every step.
+        unit: f64,
+    },
 }
 
 /// A layer whose error is measured.
@@ -131,8 +134,16 @@ fn layers(spiking: &Spiking, options: &ConvertOptions) -> Vec<Layer> {
         Layer { node: layer.node, name: layer.name.clone(), place }
     });
     let output = spiking.converted.prepared.ann.outputs.first();
-    let output = output.filter(|_| options.readout == ReadoutChoice::Membrane);
-    let output = output.map(|(name, id)| Layer { node: *id, name: name.clone(), place: Place::Output });
+    // What the output would show if its value were 1 in every step.
+    let steps = f64::from(spiking.data.steps);
+    let unit = match options.readout {
+        ReadoutChoice::Membrane => Some(steps),
+        ReadoutChoice::Filtered { tau_s } => options.dt_s.map(|dt_s| -(-steps * dt_s / tau_s).exp_m1()),
+        ReadoutChoice::Spikes => None,
+    };
+    let output = output.zip(unit);
+    let output =
+        output.map(|((name, id), unit)| Layer { node: *id, name: name.clone(), place: Place::Output { unit } });
     of_spikes.chain(output).collect()
 }
 
@@ -156,7 +167,7 @@ impl Shown {
                 let counts = counts(population).unwrap_or_else(|| panic!("bug in snncc: `{population}` is not traced"));
                 counts.iter().zip(unit).map(|(count, unit)| (count / f64::from(steps)) as f32 * unit).collect()
             }
-            Place::Output => membrane().iter().map(|value| (value / f64::from(steps)) as f32).collect(),
+            Place::Output { unit } => membrane().iter().map(|value| (value / unit) as f32).collect(),
         };
         Self { class, values: layers.iter().map(value).collect() }
     }

@@ -13,7 +13,7 @@ use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
 use snncc_compile::lower::{LowerOptions, lower};
-use snncc_convert::options::{Balance, Filter};
+use snncc_convert::options::{Balance, Filter, ReadoutChoice};
 use snncc_emu::{Emulator, RunOptions};
 use snncc_ids::Diagnostics;
 use snncc_ir::IrWeights;
@@ -157,7 +157,9 @@ fn points(args: &SweepArgs) -> Result<Vec<Point>, String> {
         steps: args.steps,
         weight_bits: args.experiment.quantize.weight_bits,
         tau_s,
-        wants_variance: tau_s.is_some() || names.contains(&"tau"),
+        // A filtered output is no sum of what is decoded in each step.
+        wants_variance: (tau_s.is_some() || names.contains(&"tau"))
+            && !matches!(conversion.readout, ReadoutChoice::Filtered { .. }),
     };
     let mut points = Vec::with_capacity(count);
     for number in 0..count {
@@ -245,7 +247,7 @@ fn chip_row(on_chip: &OnChip) -> Result<Option<Row>, Diagnostics> {
     let options = RunOptions { threads, ..recording(running, chip_steps) };
     let run = |emulator: &mut Emulator<'_>, sample: usize| match interrupted() {
         true => Ok(None),
-        false => run_sample(running, emulator, sample, chip_steps, &options).map(Some),
+        false => run_sample(running, emulator, sample, chip_steps, &options, None).map(Some),
     };
     let results: Vec<_> =
         (0..running.data.count).into_par_iter().map_init(|| Emulator::new(&running.program), run).collect();

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use snncc_ids::{IdVec, NodeId};
 use snncc_ir::network::*;
-use snncc_ir::{Calibration, NoiseParams, NoiseTarget, Param, PopulationStatistics, ResetModel, SignMode, Tensor};
+use snncc_ir::{
+    Calibration, EarlyExit, NoiseParams, NoiseTarget, Param, PopulationStatistics, ResetModel, SignMode, Tensor,
+};
 
 /// Numbers of many sizes, `f32` and `f64`, negative zero among them.
 fn number() -> BoxedStrategy<f64> {
@@ -266,5 +268,6 @@ fn run(nodes: &IdVec<NodeId, NetworkNode>) -> RunDefaults {
         coding: Some("rate-rounded".to_owned()),
         steps: Some(32),
         ranges: inputs.map(|node| (node.name.clone(), (-0.1, 1e300))).collect(),
+        early_exit: Some(EarlyExit { margin: 0.7, first_step: 3 }),
     }
 }
