@@ -45,6 +45,8 @@ pub struct Machine {
     wraps: [bool; 2],
     chips: Vec<Option<ChipResources>>,
     links: Vec<[u32; LINKS]>,
+    /// Places of the chips, by number: looked up far more often than a division would like.
+    positions: Vec<(i16, i16)>,
 }
 
 impl Machine {
@@ -70,6 +72,7 @@ impl Machine {
             wraps,
             chips: vec![None; (width * height) as usize],
             links: vec![[NOWHERE; LINKS]; (width * height) as usize],
+            positions: (0..height).flat_map(|y| (0..width).map(move |x| (x as i16, y as i16))).collect(),
         };
         for (x, y, resources) in chips {
             if x >= width || y >= height {
@@ -207,19 +210,18 @@ impl Machine {
 
     /// Links between two chips on a machine without faults: `max(|dx|, |dy|, |dx - dy|)`, the least over the wraps.
     pub fn distance(&self, a: u32, b: u32) -> u32 {
-        let ((ax, ay), (bx, by)) = (self.position(a), self.position(b));
-        let choices = |from: u32, to: u32, size: u32, wraps: bool| {
-            let straight = to as i32 - from as i32;
-            let around = if straight > 0 { straight - size as i32 } else { straight + size as i32 };
-            [straight, if wraps { around } else { straight }]
-        };
-        let mut best = u32::MAX;
-        for dx in choices(ax, bx, self.width, self.wraps[0]) {
-            for dy in choices(ay, by, self.height, self.wraps[1]) {
-                best = best.min(dx.unsigned_abs().max(dy.unsigned_abs()).max((dx - dy).unsigned_abs()));
-            }
+        let ((ax, ay), (bx, by)) = (self.positions[a as usize], self.positions[b as usize]);
+        let (dx, dy) = (i32::from(bx) - i32::from(ax), i32::from(by) - i32::from(ay));
+        if self.wraps == [false; 2] {
+            return hops(dx, dy);
         }
-        best
+        let around = |straight: i32, size: u32, wraps: bool| match wraps {
+            true if straight > 0 => straight - size as i32,
+            true => straight + size as i32,
+            false => straight,
+        };
+        let (far_x, far_y) = (around(dx, self.width, self.wraps[0]), around(dy, self.height, self.wraps[1]));
+        hops(dx, dy).min(hops(far_x, dy)).min(hops(dx, far_y)).min(hops(far_x, far_y))
     }
 
     fn grid_neighbour(&self, chip: u32, link: usize) -> Option<u32> {
@@ -236,6 +238,10 @@ impl Machine {
         let to_y = axis(y, STEPS[link].1, self.height, self.wraps[1])?;
         Some(to_y * self.width + to_x)
     }
+}
+
+fn hops(dx: i32, dy: i32) -> u32 {
+    dx.unsigned_abs().max(dy.unsigned_abs()).max((dx - dy).unsigned_abs())
 }
 
 fn board_chips(

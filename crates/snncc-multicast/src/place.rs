@@ -9,16 +9,10 @@
 
 use crate::classes::Classes;
 use crate::machine::{LINKS, Machine, NOWHERE};
-use crate::pack::{Candidate, Scarce, fill};
+use crate::pack::{Kind, Packer, Scarce};
 use crate::problem::Problem;
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use std::collections::BTreeMap;
-
-/// Kinds of vertices that one chip is filled from.
-const KINDS_PER_CHIP: usize = 24;
-
-/// Kinds around the first one, in the order of populations, that are looked at for similarity.
-const KINDS_NEARBY: usize = 1 << 7;
 
 /// Which chip each vertex is on, and what is left of each chip.
 pub(crate) struct Placement {
@@ -63,14 +57,6 @@ impl Placement {
     }
 }
 
-/// Vertices that the body's packing cannot tell apart.
-struct Kind {
-    /// Shared classes that come to them.
-    classes: Vec<u32>,
-    sdram_bytes: u64,
-    members: Vec<u32>,
-}
-
 /// The roles of vertices, from the classes alone.
 struct Roles {
     kinds: Vec<Kind>,
@@ -89,9 +75,7 @@ pub(crate) fn place(problem: &Problem, classes: &Classes, machine: &Machine) -> 
     pin(problem, machine, &mut placement)?;
     let roles = roles(problem, classes);
     let mut grower = Grower::new(problem, machine, placement, roles.satellites);
-    let scarce = grower.scarce(&roles.kinds);
-    let satellites = grower.satellites.iter().map(Vec::len).sum();
-    grower.body(roles.kinds, &classes.weight, scarce, satellites);
+    grower.body(roles.kinds, &classes.weight);
     grower.rest(&roles.loose);
     grower.finish()
 }
@@ -237,19 +221,6 @@ impl<'a> Grower<'a> {
         grower
     }
 
-    /// Which resource needs more chips for these kinds.
-    fn scarce(&self, kinds: &[Kind]) -> Scarce {
-        let vertices: u64 = kinds.iter().map(|kind| kind.members.len() as u64).sum();
-        let sdram: u128 = kinds.iter().map(|kind| u128::from(kind.sdram_bytes) * kind.members.len() as u128).sum();
-        let (cores, memory) = self.usual();
-        // sdram / memory > vertices / cores
-        if sdram * u128::from(cores) > u128::from(vertices) * u128::from(memory) {
-            Scarce::Sdram
-        } else {
-            Scarce::Cores
-        }
-    }
-
     /// Cores and memory of the largest chips.
     fn usual(&self) -> (u32, u64) {
         let resources = self.alive.iter().filter_map(|&chip| self.machine.resources(chip));
@@ -257,54 +228,21 @@ impl<'a> Grower<'a> {
     }
 
     /// Packs the body, chip after chip, each followed by its satellites.
-    fn body(&mut self, mut kinds: Vec<Kind>, weight: &[u64], scarce: Scarce, satellites: usize) {
-        let (usual_cores, usual_sdram) = self.usual();
-        let mut left: u64 = kinds.iter().map(|kind| kind.members.len() as u64).sum();
-        let mut left_sdram: u128 =
-            kinds.iter().map(|kind| u128::from(kind.sdram_bytes) * kind.members.len() as u128).sum();
-        let tight_memory = left_sdram * u128::from(usual_cores) * 5 > u128::from(left) * u128::from(usual_sdram) * 4;
-        let crowded = scarce == Scarce::Cores && 4 * satellites as u64 > 3 * left;
-        let mut last = 0;
-        while left > 0 {
-            let Some(chip) = self.next_body_chip(scarce, crowded) else { break };
-            // Large ones first where memory is tight, otherwise on from the last.
-            let waiting = |kind: &usize| !kinds[*kind].members.is_empty();
-            let seed = if tight_memory {
-                (0..kinds.len()).filter(waiting).max_by_key(|&kind| (kinds[kind].sdram_bytes, usize::MAX - kind))
-            } else {
-                (last..kinds.len()).chain(0..last).find(waiting)
-            };
-            let seed = seed.expect("bug in snncc: vertices left but no kind has them");
-            last = seed;
-            let near = nearest_kinds(&kinds, seed, weight);
-            let candidates: Vec<Candidate> = near
-                .iter()
-                .map(|&kind| Candidate {
-                    sdram_bytes: kinds[kind].sdram_bytes,
-                    count: kinds[kind].members.len() as u32,
-                })
-                .collect();
-            let (cores, sdram) = (self.placement.free_cores[chip as usize], self.placement.free_sdram[chip as usize]);
-            let tolerance = match scarce {
-                Scarce::Cores => {
-                    let chips = left.div_ceil(u64::from(usual_cores));
-                    (chips * u64::from(usual_cores) - left) / chips
-                }
-                Scarce::Sdram => {
-                    let chips = left_sdram.div_ceil(u128::from(usual_sdram)).max(1);
-                    ((chips * u128::from(usual_sdram)).saturating_sub(left_sdram) / chips) as u64
-                }
-            };
-            let counts = fill(&candidates, cores, sdram, scarce, tolerance);
-            let mut placed = Vec::new();
-            for (&kind, &count) in near.iter().zip(&counts) {
-                for _ in 0..count {
-                    placed.extend(kinds[kind].members.pop());
-                }
-                left_sdram -= u128::from(kinds[kind].sdram_bytes) * u128::from(count);
-            }
-            left -= placed.len() as u64;
+    fn body(&mut self, mut kinds: Vec<Kind>, weight: &[u64]) {
+        let (cores, sdram_bytes) = self.usual();
+        let known = kinds.clone();
+        let mut packer = Packer::new(&known, weight, cores, sdram_bytes);
+        let satellites = self.satellites.iter().map(Vec::len).sum::<usize>() as u64;
+        let crowded = packer.scarce() == Scarce::Cores && 4 * satellites > 3 * packer.left();
+        while packer.left() > 0 {
+            let Some(chip) = self.next_body_chip(packer.scarce(), crowded) else { break };
             self.used[chip as usize] = true;
+            let (cores, sdram_bytes) = (self.placement.free_cores[chip as usize], self.placement.free_sdram[chip as usize]);
+            let mut placed = Vec::new();
+            for (kind, count) in packer.next_chip(cores, sdram_bytes) {
+                let members = &mut kinds[kind].members;
+                placed.extend(members.drain(members.len() - count as usize..));
+            }
             if placed.is_empty() {
                 continue;
             }
@@ -435,24 +373,3 @@ impl<'a> Grower<'a> {
     }
 }
 
-/// The kinds to fill a chip from: `seed`, then those with most of their incoming nets in common with it.
-fn nearest_kinds(kinds: &[Kind], seed: usize, weight: &[u64]) -> Vec<usize> {
-    let sum = |classes: &mut dyn Iterator<Item = u32>| -> u64 { classes.map(|class| weight[class as usize]).sum() };
-    let own = &kinds[seed].classes;
-    let own_weight = sum(&mut own.iter().copied());
-    let range = seed.saturating_sub(KINDS_NEARBY)..(seed + KINDS_NEARBY).min(kinds.len());
-    let mut near: Vec<(u64, usize, usize)> = range
-        .filter(|&kind| kind != seed && !kinds[kind].members.is_empty())
-        .map(|kind| {
-            let other = &kinds[kind].classes;
-            let common = sum(&mut own.iter().copied().filter(|class| other.binary_search(class).is_ok()));
-            let union = own_weight + sum(&mut other.iter().copied()) - common;
-            // What is not shared, of a thousand.
-            let different = (u128::from(union - common) * 1000 / u128::from(union.max(1))) as u64;
-            (different, kind.abs_diff(seed), kind)
-        })
-        .collect();
-    near.sort_unstable();
-    near.truncate(KINDS_PER_CHIP - 1);
-    std::iter::once(seed).chain(near.into_iter().map(|(_, _, kind)| kind)).collect()
-}

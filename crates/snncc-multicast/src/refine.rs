@@ -14,6 +14,9 @@ use crate::problem::Problem;
 /// Distances looked up in one call, about.
 const BUDGET: u64 = 1 << 25;
 
+/// Chips with sinks up to which a class is judged at once.
+const SMALL: usize = 4;
+
 /// Sweeps over all chips.
 const SWEEPS: usize = 3;
 
@@ -64,6 +67,15 @@ impl ChipClass {
             newest = chip;
         }
         total + self.weight * tree
+    }
+
+    /// No less than this is `cost` once the content of `leaves` is on `enters`: every link of the tree is one hop at least, and
+    /// the new chip is as far away as it is.
+    fn least_cost(&self, machine: &Machine, leaves: u32, enters: u32, budget: &mut u64) -> u64 {
+        *budget = budget.saturating_sub(self.sinks.len() as u64);
+        let others = self.sinks.iter().filter(|&&chip| chip != leaves);
+        let Some(nearest) = others.map(|&chip| machine.distance(enters, chip)).min() else { return 0 };
+        self.weight * (self.sinks.len() as u64 - 2 + u64::from(nearest))
     }
 
     fn has_sink(&self, chip: u32) -> bool {
@@ -126,7 +138,7 @@ fn exchange_chips(problem: &Problem, classes: &Classes, machine: &Machine, place
     let mut moved_to: Vec<u32> = (0..machine.places() as u32).collect();
     let alive = machine.alive();
     let mut touched: Vec<u32> = Vec::new();
-    let mut after: Vec<u64> = Vec::new();
+    let mut after: Vec<Option<u64>> = Vec::new();
     for _ in 0..SWEEPS {
         let mut improved = false;
         for (index, &a) in alive.iter().enumerate() {
@@ -158,24 +170,41 @@ fn exchange_chips(problem: &Problem, classes: &Classes, machine: &Machine, place
                         chip
                     }
                 };
+                // Judge by bounds first: of most exchanges they say enough.
                 let mut change = 0i64;
                 after.clear();
                 for &class in &touched {
-                    let chips = &chip_classes[class as usize];
-                    let before = costs[class as usize];
-                    // Two chips with sinks: the set of chips stays, and so does every way to it.
-                    let now = if chips.has_sink(a) && chips.has_sink(b) {
-                        before
+                    let (chips, before) = (&chip_classes[class as usize], costs[class as usize]);
+                    let (with_a, with_b) = (chips.has_sink(a), chips.has_sink(b));
+                    let now = if with_a && with_b {
+                        // The set of chips stays, and so does every way to it.
+                        Some(before)
+                    } else if chips.sinks.len() <= SMALL {
+                        Some(chips.cost(machine, name, &mut budget, &mut scratch))
+                    } else if with_a || with_b {
+                        let (leaves, enters) = if with_a { (a, b) } else { (b, a) };
+                        change += chips.least_cost(machine, leaves, enters, &mut budget) as i64 - before as i64;
+                        None
                     } else {
-                        chips.cost(machine, name, &mut budget, &mut scratch)
+                        change -= before as i64;
+                        None
                     };
+                    change += now.map_or(0, |now| now as i64 - before as i64);
                     after.push(now);
-                    change += now as i64 - before as i64;
+                }
+                if change >= 0 {
+                    continue;
+                }
+                change = 0;
+                for (&class, now) in touched.iter().zip(&mut after) {
+                    let chips = &chip_classes[class as usize];
+                    let now = *now.get_or_insert_with(|| chips.cost(machine, name, &mut budget, &mut scratch));
+                    change += now as i64 - costs[class as usize] as i64;
                 }
                 if change < 0 {
                     improved = true;
-                    for (&class, &cost) in touched.iter().zip(&after) {
-                        costs[class as usize] = cost;
+                    for (&class, cost) in touched.iter().zip(&after) {
+                        costs[class as usize] = cost.expect("bug in snncc: an exchange that was not judged");
                         let class = &mut chip_classes[class as usize];
                         class
                             .sinks
