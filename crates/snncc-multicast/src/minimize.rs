@@ -12,6 +12,9 @@ use crate::ternary::minimize_ternary;
 /// Blocks up to which ternary covers are tried: their time grows with the square.
 const TERNARY_BLOCKS: usize = 1 << 12;
 
+/// Routes up to which a ternary cover is tried with the rarest first and with the rarest last.
+const ROUTES_EITHER_WAY: usize = 4;
+
 /// Parts into which a table may fall per entry before it is left as it is.
 const PARTS_PER_ENTRY: usize = 1 << 6;
 
@@ -29,10 +32,14 @@ pub fn minimize(table: &Table, keep_defaultable: bool) -> Table {
     routes.sort_unstable();
     routes.dedup();
     let mut best = Table { entries: minimize_prefixes(&blocks) };
-    if best.entries.len() > routes.len() && blocks.len() <= TERNARY_BLOCKS {
-        let ternary = Table { entries: minimize_ternary(&blocks) };
-        if ternary.entries.len() < best.entries.len() {
-            best = ternary;
+    // With few routes it is not clear which should be the wide one below.
+    let orders = if routes.len() <= ROUTES_EITHER_WAY { &[true, false][..] } else { &[true] };
+    for &rarest_first in orders {
+        if best.entries.len() > routes.len() && blocks.len() <= TERNARY_BLOCKS {
+            let ternary = Table { entries: minimize_ternary(&blocks, rarest_first) };
+            if ternary.entries.len() < best.entries.len() {
+                best = ternary;
+            }
         }
     }
     if best.entries.len() >= given.entries.len() {

@@ -146,7 +146,8 @@ impl<'a> Packer<'a> {
         let (by_memory, by_cores) = (left_sdram * u128::from(cores), u128::from(left) * u128::from(sdram_bytes));
         let scarce = if by_memory > by_cores { Scarce::Sdram } else { Scarce::Cores };
         let strategy = Strategy { seed: Seed::Next, tolerance: 8 };
-        let mut packer = Self { kinds, weight, counts, left, left_sdram, cores, sdram_bytes, strategy, last: 0, scarce };
+        let mut packer =
+            Self { kinds, weight, counts, left, left_sdram, cores, sdram_bytes, strategy, last: 0, scarce };
         if 5 * by_memory > 4 * by_cores {
             packer.strategy.seed = Seed::Largest;
             if kinds.len() <= KINDS_TO_REHEARSE {
@@ -199,7 +200,8 @@ impl<'a> Packer<'a> {
         let Some(seed) = self.seed() else { return Vec::new() };
         self.last = seed;
         let near = self.nearest_kinds(seed);
-        let candidate = |&kind: &usize| Candidate { sdram_bytes: self.kinds[kind].sdram_bytes, count: self.counts[kind] };
+        let candidate =
+            |&kind: &usize| Candidate { sdram_bytes: self.kinds[kind].sdram_bytes, count: self.counts[kind] };
         let candidates: Vec<Candidate> = near.iter().map(candidate).collect();
         let fair = match self.scarce {
             Scarce::Cores => {
@@ -230,17 +232,16 @@ impl<'a> Packer<'a> {
             Seed::Next => waiting.next(),
             Seed::Largest => waiting.max_by_key(|&kind| (bytes(kind), std::cmp::Reverse(kind))),
             Seed::Hardest => waiting.max_by_key(|&kind| (alone(kind), std::cmp::Reverse(kind))),
-            Seed::Most => {
-                waiting.max_by_key(|&kind| (bytes(kind).saturating_mul(u64::from(self.counts[kind])), std::cmp::Reverse(kind)))
-            }
+            Seed::Most => waiting.max_by_key(|&kind| {
+                (bytes(kind).saturating_mul(u64::from(self.counts[kind])), std::cmp::Reverse(kind))
+            }),
         }
     }
 
     /// The kinds to fill a chip from: `seed`, then those with most of their incoming nets in common with it.
     fn nearest_kinds(&self, seed: usize) -> Vec<usize> {
-        let sum = |classes: &mut dyn Iterator<Item = u32>| -> u64 {
-            classes.map(|class| self.weight[class as usize]).sum()
-        };
+        let sum =
+            |classes: &mut dyn Iterator<Item = u32>| -> u64 { classes.map(|class| self.weight[class as usize]).sum() };
         let own = &self.kinds[seed].classes;
         let own_weight = sum(&mut own.iter().copied());
         let range = seed.saturating_sub(KINDS_NEARBY)..(seed + KINDS_NEARBY).min(self.kinds.len());

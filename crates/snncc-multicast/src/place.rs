@@ -237,7 +237,8 @@ impl<'a> Grower<'a> {
         while packer.left() > 0 {
             let Some(chip) = self.next_body_chip(packer.scarce(), crowded) else { break };
             self.used[chip as usize] = true;
-            let (cores, sdram_bytes) = (self.placement.free_cores[chip as usize], self.placement.free_sdram[chip as usize]);
+            let (cores, sdram_bytes) =
+                (self.placement.free_cores[chip as usize], self.placement.free_sdram[chip as usize]);
             let mut placed = Vec::new();
             for (kind, count) in packer.next_chip(cores, sdram_bytes) {
                 let members = &mut kinds[kind].members;
@@ -372,4 +373,3 @@ impl<'a> Grower<'a> {
         Err(Diagnostic::error(code::CHIP_FULL, message).at(format!("vertices/{first}")).into())
     }
 }
-

@@ -67,8 +67,8 @@ struct Scratch {
     literals: Vec<usize>,
 }
 
-/// An ordered table for disjoint blocks.
-pub(crate) fn minimize_ternary(blocks: &[Entry]) -> Vec<Entry> {
+/// An ordered table for disjoint blocks; the rarest routes come first, or last.
+pub(crate) fn minimize_ternary(blocks: &[Entry], rarest_first: bool) -> Vec<Entry> {
     let words = blocks.len().div_ceil(64);
     let rows = Rows::new(blocks);
     let mut by_route: BTreeMap<Route, Vec<usize>> = BTreeMap::new();
@@ -78,6 +78,9 @@ pub(crate) fn minimize_ternary(blocks: &[Entry]) -> Vec<Entry> {
     let needed = |members: &[usize]| members.iter().filter(|&&number| !blocks[number].defaultable).count();
     let mut routes: Vec<(Route, Vec<usize>)> = by_route.into_iter().collect();
     routes.sort_by_key(|(route, members)| (needed(members), *route));
+    if !rarest_first {
+        routes.reverse();
+    }
     // Keys that later blocks must still tell apart: a handled route's defaultable keys stay, they may have no entry above.
     let mut undecided = vec![u64::MAX; words];
     if !blocks.len().is_multiple_of(64) {
@@ -141,7 +144,7 @@ fn grow(seed: KeyBlock, rows: &Rows, on: &[u64], off: &[u64], scratch: &mut Scra
             rows.resize(words, u64::MAX);
         }
         let mut best: Option<(u32, usize)> = None;
-        for at in 0..count {
+        for (at, &literal) in literals.iter().enumerate() {
             let next = (at + 1) * words;
             let (mut clear, mut covered) = (true, 0);
             for word in 0..words {
@@ -154,8 +157,8 @@ fn grow(seed: KeyBlock, rows: &Rows, on: &[u64], off: &[u64], scratch: &mut Scra
             if clear && best.is_none_or(|(most, _)| covered > most) {
                 best = Some((covered, at));
             }
-            let meets = rows.row(&rows.meets, literals[at], value(literals[at]));
-            let inside = rows.row(&rows.inside, literals[at], value(literals[at]));
+            let meets = rows.row(&rows.meets, literal, value(literal));
+            let inside = rows.row(&rows.inside, literal, value(literal));
             for word in 0..words {
                 prefix_meets[word] &= meets[word];
                 prefix_inside[word] &= inside[word];
