@@ -15,6 +15,12 @@ const TERNARY_BLOCKS: usize = 1 << 12;
 /// Routes up to which a ternary cover is tried with the rarest first and with the rarest last.
 const ROUTES_EITHER_WAY: usize = 4;
 
+/// Starts of ternary covers for tables of few blocks; others get two.
+const STARTS: u32 = 8;
+
+/// Blocks up to which a table is one of few.
+const BLOCKS_FEW: usize = 1 << 9;
+
 /// Parts into which a table may fall per entry before it is left as it is.
 const PARTS_PER_ENTRY: usize = 1 << 6;
 
@@ -34,9 +40,10 @@ pub fn minimize(table: &Table, keep_defaultable: bool) -> Table {
     let mut best = Table { entries: minimize_prefixes(&blocks) };
     // With few routes it is not clear which should be the wide one below.
     let orders = if routes.len() <= ROUTES_EITHER_WAY { &[true, false][..] } else { &[true] };
-    for &rarest_first in orders {
+    let starts = if blocks.len() <= BLOCKS_FEW { STARTS } else { 2 };
+    for (start, &rarest_first) in (0..starts).flat_map(|start| orders.iter().map(move |order| (start, order))) {
         if best.entries.len() > routes.len() && blocks.len() <= TERNARY_BLOCKS {
-            let ternary = Table { entries: minimize_ternary(&blocks, rarest_first) };
+            let ternary = Table { entries: minimize_ternary(&blocks, rarest_first, start) };
             if ternary.entries.len() < best.entries.len() {
                 best = ternary;
             }

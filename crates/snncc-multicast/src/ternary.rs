@@ -8,6 +8,7 @@
 //! Keys are columns of bit sets, one pair per bit of the key: a block's keys are an AND of rows.
 
 use crate::table::{Entry, KeyBlock, Route};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Rows over the keys, `words` words each.
@@ -22,13 +23,17 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(blocks: &[Entry]) -> Self {
+    /// `start` chooses the order of the bits.
+    fn new(blocks: &[Entry], start: u32) -> Self {
         let words = blocks.len().div_ceil(64);
         let (ones, zeros) = blocks.iter().fold((0, 0), |(ones, zeros), entry| {
             let KeyBlock { key, mask } = entry.block;
             (ones | key | !mask, zeros | !key)
         });
-        let bits: Vec<u32> = (0..u32::BITS).rev().filter(|bit| (ones & zeros) >> bit & 1 == 1).collect();
+        let mut bits: Vec<u32> = (0..u32::BITS).rev().filter(|bit| (ones & zeros) >> bit & 1 == 1).collect();
+        // An odd factor permutes the numbers below a power of two.
+        let factor = 2 * start + 1;
+        bits.sort_by_key(|bit| Reverse(bit * factor % u32::BITS));
         let mut rows =
             Self { words, inside: vec![0; bits.len() * 2 * words], meets: vec![0; bits.len() * 2 * words], bits };
         for (index, &bit) in rows.bits.iter().enumerate() {
@@ -67,10 +72,11 @@ struct Scratch {
     literals: Vec<usize>,
 }
 
-/// An ordered table for disjoint blocks; the rarest routes come first, or last.
-pub(crate) fn minimize_ternary(blocks: &[Entry], rarest_first: bool) -> Vec<Entry> {
+/// An ordered table for disjoint blocks; the rarest routes come first, or last. Among equally good bits the first in the order
+/// that `start` chooses is freed, so different starts give different covers.
+pub(crate) fn minimize_ternary(blocks: &[Entry], rarest_first: bool, start: u32) -> Vec<Entry> {
     let words = blocks.len().div_ceil(64);
-    let rows = Rows::new(blocks);
+    let rows = Rows::new(blocks, start);
     let mut by_route: BTreeMap<Route, Vec<usize>> = BTreeMap::new();
     for (number, entry) in blocks.iter().enumerate() {
         by_route.entry(entry.route).or_default().push(number);
