@@ -10,6 +10,7 @@
 
 mod check;
 mod classes;
+mod exchange;
 mod keys;
 mod machine;
 mod map;

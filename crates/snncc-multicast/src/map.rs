@@ -1,6 +1,7 @@
 //! The whole way from a problem to routing tables.
 
 use crate::classes::Classes;
+use crate::exchange::exchange_vertices;
 use crate::machine::Machine;
 use crate::minimize::minimize;
 use crate::place::place;
@@ -51,6 +52,7 @@ pub fn map(problem: &Problem, machine: &Machine, options: Options) -> Result<Map
     validate(problem)?;
     let classes = Classes::new(problem);
     let mut placement = place(problem, &classes, machine)?;
+    exchange_vertices(problem, &classes, machine, &mut placement);
     refine(problem, &classes, machine, &mut placement);
     let cores = number_cores(machine, &placement.chip_of);
     let routed = route(problem, &classes, machine, &placement.chip_of)?;

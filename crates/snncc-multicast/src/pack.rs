@@ -1,7 +1,8 @@
 //! Fills chips with vertices so that little of what is scarce is left over.
 //!
-//! For one chip, a bounded depth-first search over kinds of equal vertices, nearest kinds first and as many of each as fit: the first filling
-//! whose waste is within the tolerance wins, so vertices that belong together stay together where the waste allows it. For all
+//! For one chip, a bounded depth-first search goes over kinds of equal vertices, nearest kinds first and as many of each as fit.
+//! Of the fillings whose waste is within the tolerance, the one that brings the fewest further nets to the chip wins: vertices
+//! that belong together stay together where the waste allows it. For all
 //! chips, a few strategies are rehearsed, and the one whose chips receive the fewest nets is kept.
 
 /// Steps of one search.
@@ -54,6 +55,8 @@ struct Candidate {
     sdram_bytes: u64,
     /// How many are left.
     count: u32,
+    /// Weight of the nets that come to it and not to the first candidate.
+    further: u64,
 }
 
 /// Which of the two resources of a chip decides how many chips are needed.
@@ -65,13 +68,22 @@ pub(crate) enum Scarce {
     Sdram,
 }
 
+/// A way to fill a chip, better ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Merit {
+    /// Waste beyond the tolerance.
+    excess: u64,
+    /// The most that one of its kinds brings of nets.
+    further: u64,
+}
+
 struct Search<'a> {
     candidates: &'a [Candidate],
     scarce: Scarce,
     tolerance: u64,
     steps: u32,
     counts: Vec<u32>,
-    best: Option<(u64, Vec<u32>)>,
+    best: Option<(Merit, Vec<u32>)>,
 }
 
 /// How many of each candidate go onto a chip with these resources; at least one of the first, if it fits. `tolerance`: cores or
@@ -79,20 +91,21 @@ struct Search<'a> {
 fn fill(candidates: &[Candidate], cores: u32, sdram_bytes: u64, scarce: Scarce, tolerance: u64) -> Vec<u32> {
     let counts = vec![0; candidates.len()];
     let mut search = Search { candidates, scarce, tolerance, steps: STEPS, counts, best: None };
-    search.step(0, cores, sdram_bytes);
+    search.step(0, cores, sdram_bytes, 0);
     search.best.map_or_else(|| vec![0; candidates.len()], |(_, counts)| counts)
 }
 
 impl Search<'_> {
     /// Decides candidate `at`; true when the search is over.
-    fn step(&mut self, at: usize, cores: u32, sdram_bytes: u64) -> bool {
+    fn step(&mut self, at: usize, cores: u32, sdram_bytes: u64, further: u64) -> bool {
         let waste = match self.scarce {
             Scarce::Cores => u64::from(cores),
             Scarce::Sdram => sdram_bytes,
         };
-        if at > 0 && self.best.as_ref().is_none_or(|(least, _)| waste < *least) {
-            self.best = Some((waste, self.counts.clone()));
-            if waste <= self.tolerance {
+        let merit = Merit { excess: waste.saturating_sub(self.tolerance), further };
+        if at > 0 && self.best.as_ref().is_none_or(|(best, _)| merit < *best) {
+            self.best = Some((merit, self.counts.clone()));
+            if merit == (Merit { excess: 0, further: 0 }) {
                 return true;
             }
         }
@@ -100,15 +113,18 @@ impl Search<'_> {
         if self.steps == 0 {
             return true;
         }
-        if at == self.candidates.len() || cores == 0 {
+        let within = Merit { excess: 0, further };
+        let hopeless = at > 0 && self.best.as_ref().is_some_and(|(best, _)| *best <= within);
+        if at == self.candidates.len() || cores == 0 || hopeless {
             return false;
         }
-        let Candidate { sdram_bytes: each, count } = self.candidates[at];
+        let Candidate { sdram_bytes: each, count, further: brings } = self.candidates[at];
         let by_memory = sdram_bytes.checked_div(each).map_or(count, |fit| u32::try_from(fit).unwrap_or(u32::MAX));
         let most = count.min(cores).min(by_memory);
         for take in (u32::from(at == 0).min(most)..=most).rev() {
             self.counts[at] = take;
-            if self.step(at + 1, cores - take, sdram_bytes - u64::from(take) * each) {
+            let further = if take > 0 { further.max(brings) } else { further };
+            if self.step(at + 1, cores - take, sdram_bytes - u64::from(take) * each, further) {
                 return true;
             }
         }
@@ -200,8 +216,11 @@ impl<'a> Packer<'a> {
         let Some(seed) = self.seed() else { return Vec::new() };
         self.last = seed;
         let near = self.nearest_kinds(seed);
-        let candidate =
-            |&kind: &usize| Candidate { sdram_bytes: self.kinds[kind].sdram_bytes, count: self.counts[kind] };
+        let candidate = |&(kind, further): &(usize, u64)| Candidate {
+            sdram_bytes: self.kinds[kind].sdram_bytes,
+            count: self.counts[kind],
+            further,
+        };
         let candidates: Vec<Candidate> = near.iter().map(candidate).collect();
         let fair = match self.scarce {
             Scarce::Cores => {
@@ -215,7 +234,8 @@ impl<'a> Packer<'a> {
         };
         let tolerance = (u128::from(fair) * u128::from(self.strategy.tolerance) / 8) as u64;
         let counts = fill(&candidates, cores, sdram_bytes, self.scarce, tolerance);
-        let taken: Vec<(usize, u32)> = near.into_iter().zip(counts).filter(|&(_, count)| count > 0).collect();
+        let taken: Vec<(usize, u32)> =
+            near.into_iter().map(|(kind, _)| kind).zip(counts).filter(|&(_, count)| count > 0).collect();
         for &(kind, count) in &taken {
             self.counts[kind] -= count;
             self.left -= u64::from(count);
@@ -238,27 +258,29 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// The kinds to fill a chip from: `seed`, then those with most of their incoming nets in common with it.
-    fn nearest_kinds(&self, seed: usize) -> Vec<usize> {
+    /// The kinds to fill a chip from: `seed`, then those with most of their incoming nets in common with it;
+    /// with the weight of the nets that come to each and not to `seed`.
+    fn nearest_kinds(&self, seed: usize) -> Vec<(usize, u64)> {
         let sum =
             |classes: &mut dyn Iterator<Item = u32>| -> u64 { classes.map(|class| self.weight[class as usize]).sum() };
         let own = &self.kinds[seed].classes;
         let own_weight = sum(&mut own.iter().copied());
         let range = seed.saturating_sub(KINDS_NEARBY)..(seed + KINDS_NEARBY).min(self.kinds.len());
-        let mut near: Vec<(u64, usize, usize)> = range
+        let mut near: Vec<(u64, usize, usize, u64)> = range
             .filter(|&kind| kind != seed && self.counts[kind] > 0)
             .map(|kind| {
                 let other = &self.kinds[kind].classes;
                 let common = sum(&mut own.iter().copied().filter(|class| other.binary_search(class).is_ok()));
-                let union = own_weight + sum(&mut other.iter().copied()) - common;
+                let further = sum(&mut other.iter().copied()) - common;
+                let union = own_weight + further;
                 // What is not shared, of a thousand.
                 let different = (u128::from(union - common) * 1000 / u128::from(union.max(1))) as u64;
-                (different, kind.abs_diff(seed), kind)
+                (different, kind.abs_diff(seed), kind, further)
             })
             .collect();
         near.sort_unstable();
         near.truncate(KINDS_PER_CHIP - 1);
-        std::iter::once(seed).chain(near.into_iter().map(|(_, _, kind)| kind)).collect()
+        std::iter::once((seed, 0)).chain(near.into_iter().map(|(_, _, kind, further)| (kind, further))).collect()
     }
 }
 
@@ -268,11 +290,17 @@ mod tests {
 
     #[test]
     fn fills_to_the_tolerance_and_prefers_the_first() {
-        let kinds = [(7, 9), (5, 9), (3, 9)].map(|(sdram_bytes, count)| Candidate { sdram_bytes, count });
+        let kinds = [(7, 9), (5, 9), (3, 9)].map(|(sdram_bytes, count)| Candidate { sdram_bytes, count, further: 0 });
         assert_eq!(fill(&kinds, 9, 17, Scarce::Sdram, 0), [2, 0, 1]);
         assert_eq!(fill(&kinds, 9, 17, Scarce::Sdram, 3), [2, 0, 0]);
         assert_eq!(fill(&kinds, 3, 18, Scarce::Cores, 0), [2, 0, 1]);
         assert_eq!(fill(&kinds[..1], 3, 6, Scarce::Cores, 0), [0]);
+        let dear = [(7, 9, 0), (3, 9, 5), (5, 9, 1)].map(|(sdram_bytes, count, further)| Candidate {
+            sdram_bytes,
+            count,
+            further,
+        });
+        assert_eq!(fill(&dear, 9, 17, Scarce::Sdram, 0), [1, 0, 2]);
     }
 
     #[test]

@@ -143,6 +143,35 @@ fn the_microcircuit_maps_well() {
             walk.longest_way,
             walk.deliveries
         );
+        if std::env::var_os("DBG").is_some() {
+            let mut by: BTreeMap<u32, (u64, std::collections::BTreeSet<u32>, u64)> = BTreeMap::new();
+            for (v, vert) in problem.vertices().iter().enumerate() {
+                let e = by.entry(vert.population).or_default();
+                e.0 += 1;
+                e.1.insert(mapping.chips[v]);
+            }
+            let mut off = 0;
+            for (n, net) in problem.nets().iter().enumerate() {
+                if let [s] = problem.sinks(n) {
+                    off += u64::from(machine.distance(mapping.chips[net.source as usize], mapping.chips[*s as usize]));
+                }
+            }
+            let mut body = std::collections::BTreeSet::new();
+            let mut l = BTreeMap::new();
+            for n in 0..problem.nets().len() {
+                let s = problem.sinks(n);
+                if s.len() > 1 {
+                    let c: std::collections::BTreeSet<u32> = s.iter().map(|&v| mapping.chips[v as usize]).collect();
+                    *l.entry((s.len(), c.len())).or_insert(0) += 1;
+                    body.extend(c);
+                }
+            }
+            println!(
+                "body {} single dist {off} classes {l:?} {:?}",
+                body.len(),
+                by.iter().map(|(p, e)| (*p, e.0, e.1.len())).collect::<Vec<_>>()
+            );
+        }
         assert_eq!(walk.traversals, mapping.traversals);
         assert!(walk.traversals <= traversals && mapping.entries() <= entries, "{name}");
     }
