@@ -209,6 +209,7 @@ impl Machine {
     }
 
     /// Links between two chips on a machine without faults: `max(|dx|, |dy|, |dx - dy|)`, the least over the wraps.
+    #[inline]
     pub fn distance(&self, a: u32, b: u32) -> u32 {
         let ((ax, ay), (bx, by)) = (self.positions[a as usize], self.positions[b as usize]);
         let (dx, dy) = (i32::from(bx) - i32::from(ax), i32::from(by) - i32::from(ay));

@@ -17,6 +17,9 @@ const BUDGET: u64 = 1 << 25;
 /// Chips with sinks up to which a class is judged at once.
 const SMALL: usize = 4;
 
+/// Rounds of both kinds of steps.
+const ROUNDS: usize = 2;
+
 /// Sweeps over all chips.
 const SWEEPS: usize = 3;
 
@@ -85,8 +88,11 @@ impl ChipClass {
 
 /// Exchanges chips and moves satellites.
 pub(crate) fn refine(problem: &Problem, classes: &Classes, machine: &Machine, placement: &mut Placement) {
-    exchange_chips(problem, classes, machine, placement);
-    move_satellites(problem, classes, machine, placement);
+    // Satellites that come nearer free whole chips to go elsewhere.
+    for _ in 0..ROUNDS {
+        exchange_chips(problem, classes, machine, placement);
+        move_satellites(problem, classes, machine, placement);
+    }
 }
 
 fn exchange_chips(problem: &Problem, classes: &Classes, machine: &Machine, placement: &mut Placement) {
