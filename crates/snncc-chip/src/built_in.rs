@@ -15,7 +15,7 @@ macro_rules! files {
 
 /// Built-in hardware models: name and text.
 pub const HARDWARE_MODELS: &[(&str, &str)] =
-    files!("hardware-models": "loihi1", "tiny-loihi", "nengo-loihi", "lava", "brian2-loihi");
+    files!("hardware-models": "loihi1", "tiny-loihi", "nengo-loihi", "lava", "brian2-loihi", "spinnaker1");
 
 /// Built-in targets: name and text.
 pub const TARGETS: &[(&str, &str)] = files!(

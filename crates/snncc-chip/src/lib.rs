@@ -6,6 +6,7 @@
 mod built_in;
 mod model;
 mod profile;
+mod spinnaker;
 mod target;
 mod validate;
 
@@ -15,5 +16,8 @@ pub use model::{
     Routing, Sourced, StaticPower, UpdateRule, WeightCode,
 };
 pub use profile::{ArithmeticProfile, ExponentRule, Overflow};
+pub use spinnaker::{
+    Cycles, Product, SpinnakerArithmetic, SpinnakerCore, SpinnakerCosts, SpinnakerFormats, SpinnakerLimits,
+};
 pub use target::{ChipGrid, Defaults, Hop, Target, TargetFile};
 pub use validate::validate;

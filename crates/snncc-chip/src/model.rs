@@ -1,6 +1,7 @@
 //! Hardware models: limits, number formats, arithmetic, time and energy of a kind of chip.
 
 use crate::profile::ArithmeticProfile;
+use crate::spinnaker::SpinnakerCore;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -85,6 +86,8 @@ pub struct Mesh {
 pub enum Routing {
     /// First along x, then along y.
     XFirst,
+    /// By tables, from each router to several of its six neighbours and to its cores.
+    Multicast,
 }
 
 /// What a core is.
@@ -93,6 +96,8 @@ pub enum Routing {
 pub enum CoreKind {
     /// Compartments with current and voltage in fixed point, axons, a shared synapse memory.
     Loihi(LoihiCore),
+    /// A processor with local memories that runs neurons as programs, and its share of the chip.
+    Spinnaker(SpinnakerCore),
 }
 
 /// A Loihi-like core.
@@ -305,9 +310,21 @@ impl HardwareModel {
     }
 
     /// The Loihi-like core of this model.
+    ///
+    /// # Panics
+    /// For a model of another kind: its targets take another way through the compiler.
     pub fn loihi(&self) -> &LoihiCore {
         match &self.core {
             CoreKind::Loihi(core) => core,
+            CoreKind::Spinnaker(_) => panic!("bug in snncc: `{}` has no Loihi-like cores", self.name),
+        }
+    }
+
+    /// The SpiNNaker-like core of this model, if it has such cores.
+    pub fn spinnaker(&self) -> Option<&SpinnakerCore> {
+        match &self.core {
+            CoreKind::Loihi(_) => None,
+            CoreKind::Spinnaker(core) => Some(core),
         }
     }
 }

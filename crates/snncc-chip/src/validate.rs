@@ -1,7 +1,8 @@
 //! Named checks of hardware models and targets. What passes here is trusted everywhere else.
 
-use crate::model::{Barrier, Basis, Cost, CostTable, HardwareModel, Limit, Sourced};
+use crate::model::{Barrier, Basis, CoreKind, Cost, CostTable, HardwareModel, Limit, Routing, Sourced};
 use crate::profile::Overflow;
+use crate::spinnaker::{SpinnakerCore, SpinnakerCosts};
 use crate::target::{Target, TargetFile};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 
@@ -38,12 +39,18 @@ pub fn validate(model: &HardwareModel) -> Result<(), Diagnostics> {
     checker
         .require(model.schema == 1, "schema", || format!("schema {} is not known; this version reads 1", model.schema));
     check_mesh(&mut checker);
-    check_limits(&mut checker);
-    check_formats(&mut checker);
-    check_arithmetic(&mut checker);
-    checker.require(!model.costs.is_empty(), "costs", || "at least one cost table is needed".into());
-    for (name, table) in &model.costs {
-        check_costs(&mut checker, name, table);
+    match &model.core {
+        CoreKind::Loihi(_) => {
+            checker.require(model.mesh.routing == Routing::XFirst, "mesh/routing", || "must be XFirst".into());
+            check_limits(&mut checker);
+            check_formats(&mut checker);
+            check_arithmetic(&mut checker);
+            checker.require(!model.costs.is_empty(), "costs", || "at least one cost table is needed".into());
+            for (name, table) in &model.costs {
+                check_costs(&mut checker, name, table);
+            }
+        }
+        CoreKind::Spinnaker(core) => check_spinnaker(&mut checker, core),
     }
     checker.problems.into_result(()).map(|_| ())
 }
@@ -137,6 +144,90 @@ fn check_formats(checker: &mut Checker<'_>) {
     checker.sourced(&formats.payload_max, "formats/payload_max", |max| *max >= 1, "1 or more");
 }
 
+fn check_spinnaker(checker: &mut Checker<'_>, core: &SpinnakerCore) {
+    let mesh = &checker.model.mesh;
+    let one_router = (mesh.columns.0, mesh.rows.0, mesh.routing) == (1, 1, Routing::Multicast);
+    checker.require(one_router, "mesh", || "a chip of this kind has one router, with multicast".into());
+    // Bits 6 to 23 of a route are cores.
+    checker.sourced(&mesh.cores_per_router, "mesh/cores_per_router", |cores| (1..=18).contains(cores), "1 to 18");
+    let limits = &core.limits;
+    for (item, value) in [
+        ("limits/neurons", &limits.neurons),
+        ("limits/poisson_sources", &limits.poisson_sources),
+        ("limits/row_words", &limits.row_words),
+        ("limits/routing_entries", &limits.routing_entries),
+        ("limits/incoming_spikes", &limits.incoming_spikes),
+    ] {
+        checker.sourced(value, item, |value| (1..=1 << 16).contains(value), "1 to 65,536");
+    }
+    for (item, value) in [
+        ("limits/itcm_bytes", &limits.itcm_bytes),
+        ("limits/dtcm_bytes", &limits.dtcm_bytes),
+        ("limits/sdram_bytes", &limits.sdram_bytes),
+    ] {
+        checker.sourced(value, item, |value| (1..=1 << 32).contains(value), "1 to 2^32");
+    }
+    checker.sourced(&limits.ring_buffer_bits, "limits/ring_buffer_bits", |bits| (2..=16).contains(bits), "2 to 16");
+    let system = limits.system_cores.0.saturating_add(limits.ethernet_system_cores.0);
+    for (item, value) in
+        [("limits/system_cores", &limits.system_cores), ("limits/ethernet_system_cores", &limits.ethernet_system_cores)]
+    {
+        checker.sourced(value, item, |_| system < mesh.cores_per_router.0, "less than the cores of a chip, together");
+    }
+    let formats = &core.formats;
+    checker.sourced(&formats.fraction_bits, "formats/fraction_bits", |bits| (1..=30).contains(bits), "1 to 30");
+    checker.sourced(&formats.weight_bits, "formats/weight_bits", |bits| *bits == 16, "16");
+    checker.sourced(&formats.left_shift_max, "formats/left_shift_max", |shift| *shift <= 15, "at most 15");
+    checker.sourced(&formats.row_header_words, "formats/row_header_words", |words| *words == 3, "3");
+    checker.sourced(&formats.population_entry_bytes, "formats/population_entry_bytes", |bytes| *bytes == 20, "20");
+    checker.sourced(&formats.address_item_bytes, "formats/address_item_bytes", |bytes| *bytes == 4, "4");
+    checker.sourced(&formats.colour_bits, "formats/colour_bits", |bits| *bits <= 7, "at most 7");
+    checker.sourced(&formats.neuron_bytes, "formats/neuron_bytes", |bytes| (1..=1 << 12).contains(bytes), "1 to 4096");
+    let arithmetic = &core.arithmetic;
+    checker.sourced(&arithmetic.expected_rate_hz, "arithmetic/expected_rate_hz", |rate| *rate >= 1, "1 or more");
+    checker.sourced(
+        &arithmetic.expected_deviations,
+        "arithmetic/expected_deviations",
+        |sigma| *sigma <= 100,
+        "at most 100",
+    );
+    checker.require(!core.costs.is_empty(), "core/costs", || "at least one cost table is needed".into());
+    for (name, table) in &core.costs {
+        check_ticks(checker, name, table);
+    }
+}
+
+fn check_ticks(checker: &mut Checker<'_>, name: &str, table: &SpinnakerCosts) {
+    let at = |field: &str| format!("costs/{name}/{field}");
+    for (field, cycles) in [
+        ("synapse", &table.synapse),
+        ("row", &table.row),
+        ("spike", &table.spike),
+        ("ring_empty", &table.ring_empty),
+        ("ring_excitatory", &table.ring_excitatory),
+        ("ring_inhibitory", &table.ring_inhibitory),
+        ("neuron", &table.neuron),
+        ("neuron_refractory", &table.neuron_refractory),
+        ("packet_out", &table.packet_out),
+    ] {
+        checker.source(&cycles.source, &at(field));
+        checker.require(cycles.cycles <= 1 << 24, &at(field), || format!("`{}` has more than 2^24 cycles", at(field)));
+    }
+    let clock = |hertz: &u64| (1..=10_u64.pow(12)).contains(hertz);
+    checker.sourced(&table.clock_hz, &at("clock_hz"), clock, "1 Hz to 1 THz");
+    let bytes = &table.transfer_bytes_per_cycle;
+    checker.sourced(bytes, &at("transfer_bytes_per_cycle"), |bytes| (1..=1 << 12).contains(bytes), "1 to 4096");
+    for (field, value) in [
+        ("hop_time_ps", &table.hop_time_ps),
+        ("link_occupied_ps", &table.link_occupied_ps),
+        ("hop_energy_fj", &table.hop_energy_fj),
+        ("chip_idle_uw", &table.chip_idle_uw),
+        ("core_active_uw", &table.core_active_uw),
+    ] {
+        checker.sourced(value, &at(field), |value| *value <= 10_u64.pow(12), "at most 10^12");
+    }
+}
+
 fn check_arithmetic(checker: &mut Checker<'_>) {
     let arithmetic = &checker.model.loihi().arithmetic;
     let bits = arithmetic.decay_fraction_bits;
@@ -215,6 +306,10 @@ impl Target {
             }
         };
         require(file.schema == 1, "schema", format!("schema {} is not known; this version reads 1", file.schema));
+        if model.spinnaker().is_some() {
+            require(false, "hardware", "this version cannot compile for SpiNNaker-like chips".into());
+            return Err(problems);
+        }
         let grid = file.chips;
         require(
             (1..=256).contains(&grid.columns) && (1..=256).contains(&grid.rows),

@@ -249,6 +249,7 @@ pub trait Backend: Sync {
 pub(crate) fn backend<'a>(view: &'a View<'a>, target: &'a Target) -> impl Backend + 'a {
     match &target.model.core {
         CoreKind::Loihi(core) => LoihiBackend::new(view, core),
+        CoreKind::Spinnaker(_) => panic!("bug in snncc: a SpiNNaker-like target on the way of Loihi-like chips"),
     }
 }
 

@@ -17,7 +17,7 @@ fn effort(effort: u8) -> Options {
 /// `loihi1` with at most this many compartments a core.
 fn few_compartments(compartments: u64) -> Target {
     let mut model = hardware_model("loihi1").unwrap();
-    let CoreKind::Loihi(core) = &mut model.core;
+    let CoreKind::Loihi(core) = &mut model.core else { panic!("no Loihi-like cores") };
     core.limits.compartments.0 = Limit::AtMost(compartments);
     Target::new(target("loihi-emu").unwrap().file, model).unwrap()
 }

@@ -298,7 +298,7 @@ pub(crate) fn random_target(rng: &mut Rng) -> Target {
     model.mesh.columns.0 = 4;
     model.mesh.rows.0 = 4;
     model.mesh.cores_per_router.0 = rng.range(1, 4) as u32;
-    let snncc_chip::CoreKind::Loihi(core) = &mut model.core;
+    let snncc_chip::CoreKind::Loihi(core) = &mut model.core else { panic!("no Loihi-like cores") };
     let limits = &mut core.limits;
     let at_most = |rng: &mut Rng, low, high| Limit::AtMost(rng.range(low, high));
     limits.compartments.0 = at_most(rng, 4, 40);

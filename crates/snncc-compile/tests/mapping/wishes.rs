@@ -145,7 +145,7 @@ fn fewer_weight_bits_are_offered_where_they_help() {
     });
     let mut ir = builder.finish();
     let mut model = hardware_model("loihi1").unwrap();
-    let CoreKind::Loihi(core) = &mut model.core;
+    let CoreKind::Loihi(core) = &mut model.core else { panic!("no Loihi-like cores") };
     core.limits.synapse_words.0 = Limit::AtMost(20);
     let target = Target::new(target("loihi-emu").unwrap().file, model).unwrap();
     let given = problems(&ir, &target, &Options::default());
