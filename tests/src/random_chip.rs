@@ -11,7 +11,7 @@ pub fn chip(random: &mut Random) -> Target {
     model.mesh.columns.0 = random.from(1, 4) as u32;
     model.mesh.rows.0 = random.from(1, 4) as u32;
     model.mesh.cores_per_router.0 = random.from(1, 4) as u32;
-    let snncc_chip::CoreKind::Loihi(core) = &mut model.core;
+    let snncc_chip::CoreKind::Loihi(core) = &mut model.core else { panic!("no Loihi-like cores") };
     let limits = &mut core.limits;
     let small = random.chance(75);
     let compartments = random.pick(&[4, 8, 16, 32, 64]);

@@ -85,6 +85,10 @@ pub enum Product {
 pub struct SpinnakerArithmetic {
     /// Products of numbers with a fraction.
     pub product: Product,
+    /// Whether there is a program that adds its input to the membrane as it is.
+    pub delta: Sourced<bool>,
+    /// Whether there are programs whose spikes subtract from the membrane.
+    pub subtraction: Sourced<bool>,
     /// Spikes per second of a source of unknown rate, for the largest sum in a ring buffer that is expected.
     pub expected_rate_hz: Sourced<u32>,
     /// Standard deviations above the mean sum that it takes.

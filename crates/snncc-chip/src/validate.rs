@@ -184,6 +184,8 @@ fn check_spinnaker(checker: &mut Checker<'_>, core: &SpinnakerCore) {
     checker.sourced(&formats.colour_bits, "formats/colour_bits", |bits| *bits <= 7, "at most 7");
     checker.sourced(&formats.neuron_bytes, "formats/neuron_bytes", |bytes| (1..=1 << 12).contains(bytes), "1 to 4096");
     let arithmetic = &core.arithmetic;
+    checker.source(&arithmetic.delta.1, "arithmetic/delta");
+    checker.source(&arithmetic.subtraction.1, "arithmetic/subtraction");
     checker.sourced(&arithmetic.expected_rate_hz, "arithmetic/expected_rate_hz", |rate| *rate >= 1, "1 or more");
     checker.sourced(
         &arithmetic.expected_deviations,

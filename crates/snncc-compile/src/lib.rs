@@ -68,6 +68,7 @@ pub fn lowered(network: &Network, ctx: &mut Ctx<'_>) -> Result<Ir, Diagnostics> 
         align: ctx.options.align,
         reset: ctx.options.reset,
         allow_loop_latency: ctx.options.allow_loop_latency,
+        subtracts: ctx.target.model.spinnaker().is_some(),
     };
     let lower::Lowered { ir, warnings } = lower::lower(network, &options)?;
     for warning in warnings {

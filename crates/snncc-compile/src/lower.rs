@@ -46,11 +46,13 @@ pub struct LowerOptions {
     pub reset: Option<Reset>,
     /// Whether loops may take longer on the chip than in the network.
     pub allow_loop_latency: bool,
+    /// Whether the chip's neurons subtract by themselves what a spike takes off.
+    pub subtracts: bool,
 }
 
 impl Default for LowerOptions {
     fn default() -> Self {
-        Self { dt_s: None, align: true, reset: None, allow_loop_latency: false }
+        Self { dt_s: None, align: true, reset: None, allow_loop_latency: false, subtracts: false }
     }
 }
 
@@ -209,7 +211,8 @@ impl<'a> Lowering<'a> {
         let mut result = BTreeMap::new();
         for id in self.population_of.keys().copied().collect::<Vec<_>>() {
             let constant = constants.get(&id).map(|values| &values[..]);
-            match neurons::canonical(&self.network.nodes[id].node, constant, self.dt_s, self.options.reset) {
+            let (node, options) = (&self.network.nodes[id].node, self.options);
+            match neurons::canonical(node, constant, self.dt_s, options.reset, options.subtracts) {
                 Ok(canonical) => {
                     result.insert(id, canonical);
                 }

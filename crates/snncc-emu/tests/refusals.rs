@@ -139,7 +139,7 @@ fn every_capacity_is_counted_anew() {
     // What core 9 (core 0 for out-axons and shared words) uses.
     type Field = fn(&mut Target) -> &mut Limit;
     fn limits(target: &mut Target) -> &mut snncc_chip::LoihiLimits {
-        let snncc_chip::CoreKind::Loihi(core) = &mut target.model.core;
+        let snncc_chip::CoreKind::Loihi(core) = &mut target.model.core else { panic!("no Loihi-like cores") };
         &mut core.limits
     }
     let cases: [(&str, u64, Field); 8] = [

@@ -8,6 +8,7 @@ mod bytes;
 mod dump;
 mod image;
 mod read;
+pub mod spinnaker;
 mod synapses;
 mod write;
 

@@ -5,7 +5,7 @@
 //! ```text
 //! u = current_keep · u + Σ weight · spikes(arriving now)
 //! v = voltage_keep · v + u + bias        (held at 0 while refractory), not below v_min
-//! spike if v > threshold (or >=);  v = 0 on a spike
+//! spike if v > threshold (or >=);  v = 0 on a spike (or v − threshold)
 //! ```
 //!
 //! `lower` folds `r`, `w_in` and `dt` into the weights, moves the reset to 0 by shifting the voltage, and turns `v_leak` and
@@ -71,6 +71,8 @@ pub struct NeuronParams {
     pub voltage_keep: Param,
     /// Added to the voltage in every step from the start on.
     pub bias: Param,
+    /// Whether a spike takes the threshold off the voltage instead of setting it to 0: for chips that can.
+    pub subtracts: bool,
     /// Threshold, relative to the reset. Infinite for a population that does not spike.
     pub threshold: Param,
     /// How the voltage is compared with it.

@@ -15,6 +15,7 @@ pub mod network;
 pub mod print;
 pub mod quantized;
 pub mod shapes;
+pub mod spinnaker;
 mod tensor;
 
 pub use calibration::{Calibration, PopulationStatistics};

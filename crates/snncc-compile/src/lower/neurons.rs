@@ -60,16 +60,18 @@ pub(super) fn canonical(
     constant: Option<&[f64]>,
     dt: Option<f64>,
     reset: Option<Reset>,
+    chip_subtracts: bool,
 ) -> Result<Canonical, (&'static str, String)> {
     let constant = constant.map_or(Param::Uniform(0.0), |values| Param::from_values(values.to_vec()));
     match node {
         Node::Compartments(compartments) => Ok(Canonical::Integer(compartments.clone())),
-        Node::Neuron(neuron) => canonical_neuron(neuron, &constant, dt, reset),
+        Node::Neuron(neuron) => canonical_neuron(neuron, &constant, dt, reset, chip_subtracts),
         Node::Threshold(threshold) => {
             let params = NeuronParams {
                 current_keep: Param::Uniform(0.0),
                 voltage_keep: Param::Uniform(0.0),
                 bias: constant,
+                subtracts: false,
                 threshold: compact(threshold.threshold.clone()),
                 comparison: threshold.comparison,
                 refractory_steps: Param::Uniform(1),
@@ -89,11 +91,14 @@ fn canonical_neuron(
     constant: &Param,
     dt: Option<f64>,
     reset: Option<Reset>,
+    chip_subtracts: bool,
 ) -> Result<Canonical, (&'static str, String)> {
     let model = neuron.model;
     let dt = dt.unwrap_or(f64::NAN);
-    if model.spikes() && reset.unwrap_or(neuron.reset) != Reset::ToValue {
-        return match not_subtracted(neuron, reset.unwrap_or(neuron.reset)) {
+    let reset = reset.unwrap_or(neuron.reset);
+    let subtracts = model.spikes() && reset == Reset::BySubtraction && chip_subtracts;
+    if model.spikes() && reset != Reset::ToValue && !subtracts {
+        return match not_subtracted(neuron, reset) {
             Some(message) => Err(("reset", message.to_owned())),
             None => Ok(subtracting_neuron(neuron, constant, dt)),
         };
@@ -134,6 +139,7 @@ fn canonical_neuron(
     let params = NeuronParams {
         current_keep: compact(current_keep),
         voltage_keep: compact(voltage_keep),
+        subtracts,
         bias: compact(bias_of_leak.zip(&constant, |leak, constant| leak + constant)),
         threshold: match model.spikes() {
             true => compact(difference(&neuron.v_threshold, &v_reset)),
@@ -205,6 +211,7 @@ fn subtracting_neuron(neuron: &Neuron, constant: &Param, dt: f64) -> Canonical {
     let params = NeuronParams {
         voltage_keep: Param::Uniform(0.0),
         bias: compact(bias),
+        subtracts: false,
         threshold,
         comparison: neuron.comparison,
         refractory_steps: Param::Uniform(1),

@@ -93,6 +93,7 @@ fn always_firing() -> NeuronParams {
         current_keep: Param::Uniform(0.0),
         voltage_keep: Param::Uniform(0.0),
         bias: Param::Uniform(1.0),
+        subtracts: false,
         threshold: Param::Uniform(0.5),
         comparison: Comparison::Greater,
         refractory_steps: Param::Uniform(1),

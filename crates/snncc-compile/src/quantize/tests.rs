@@ -52,6 +52,7 @@ fn integrators(threshold: f64) -> NeuronParams {
         current_keep: Param::Uniform(0.0),
         voltage_keep: Param::Uniform(1.0),
         bias: Param::Uniform(0.0),
+        subtracts: false,
         threshold: Param::Uniform(threshold),
         comparison: Comparison::Greater,
         refractory_steps: Param::Uniform(1),
