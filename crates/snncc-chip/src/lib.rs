@@ -10,7 +10,7 @@ mod spinnaker;
 mod target;
 mod validate;
 
-pub use built_in::{HARDWARE_MODELS, TARGETS, hardware_model, target};
+pub use built_in::{HARDWARE_MODELS, MULTICAST_TARGETS, TARGETS, hardware_model, target};
 pub use model::{
     Barrier, Basis, CoreKind, Cost, CostTable, HardwareModel, Limit, LoihiCore, LoihiFormats, LoihiLimits, Mesh,
     Routing, Sourced, StaticPower, UpdateRule, WeightCode,
@@ -19,5 +19,5 @@ pub use profile::{ArithmeticProfile, ExponentRule, Overflow};
 pub use spinnaker::{
     Cycles, Product, SpinnakerArithmetic, SpinnakerCore, SpinnakerCosts, SpinnakerFormats, SpinnakerLimits,
 };
-pub use target::{ChipGrid, Defaults, Hop, Target, TargetFile};
+pub use target::{ChipGrid, Defaults, Hop, MachineShape, Target, TargetFile};
 pub use validate::validate;

@@ -20,9 +20,19 @@ pub struct TargetFile {
     pub hardware: String,
     /// Chips.
     pub chips: ChipGrid,
+    /// How the chips of a machine with multicast routers lie in the grid. Only such machines have it.
+    #[serde(default)]
+    pub machine: Option<MachineShape>,
     /// Cores that must not be used.
     #[serde(default)]
     pub dead_cores: Vec<u32>,
+    /// Chips `(x, y)` that are not there. Only for machines with multicast routers.
+    #[serde(default)]
+    pub dead_chips: Vec<(u32, u32)>,
+    /// Directed links `(x, y, link)` that must not be used: 0 east, 1 north-east, 2 north, 3 west, 4 south-west, 5 south. Only
+    /// for machines with multicast routers.
+    #[serde(default)]
+    pub dead_links: Vec<(u32, u32, u8)>,
     /// Name of the cost table.
     pub costs: String,
     /// Defaults of the compiler.
@@ -37,6 +47,24 @@ pub struct ChipGrid {
     pub columns: u32,
     /// Chips along y.
     pub rows: u32,
+}
+
+/// How the chips of a machine with multicast routers lie in the grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum MachineShape {
+    /// A chip at every place; chips at the edges may be linked over them, along x and y.
+    Rectangle {
+        /// Whether x and y wrap.
+        wraps: (bool, bool),
+    },
+    /// One hexagonal board of 48 chips in a grid of 8 by 8.
+    Board,
+    /// Triads of hexagonal boards, 12 by 12 chips each. An axis that does not wrap is 4 chips longer.
+    Triads {
+        /// Whether x and y wrap.
+        wraps: (bool, bool),
+    },
 }
 
 /// Defaults of the compiler for a target.

@@ -3,7 +3,7 @@
 use crate::model::{Barrier, Basis, CoreKind, Cost, CostTable, HardwareModel, Limit, Routing, Sourced};
 use crate::profile::Overflow;
 use crate::spinnaker::{SpinnakerCore, SpinnakerCosts};
-use crate::target::{Target, TargetFile};
+use crate::target::{MachineShape, Target, TargetFile};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 
 struct Checker<'a> {
@@ -308,32 +308,59 @@ impl Target {
             }
         };
         require(file.schema == 1, "schema", format!("schema {} is not known; this version reads 1", file.schema));
-        if model.spinnaker().is_some() {
-            require(false, "hardware", "this version cannot compile for SpiNNaker-like chips".into());
-            return Err(problems);
-        }
         let grid = file.chips;
         require(
             (1..=256).contains(&grid.columns) && (1..=256).contains(&grid.rows),
             "chips",
             "the chip grid must have 1 to 256 columns and rows".into(),
         );
+        let tables: Vec<&str> = match &model.core {
+            CoreKind::Loihi(_) => model.costs.keys().map(String::as_str).collect(),
+            CoreKind::Spinnaker(core) => core.costs.keys().map(String::as_str).collect(),
+        };
         require(
-            model.costs.contains_key(&file.costs),
+            tables.contains(&file.costs.as_str()),
             "costs",
-            format!(
-                "hardware model `{}` has no cost table `{}`; it has {}",
-                model.name,
-                file.costs,
-                model.costs.keys().cloned().collect::<Vec<_>>().join(", ")
-            ),
+            format!("hardware model `{}` has no cost table `{}`; it has {}", model.name, file.costs, tables.join(", ")),
         );
-        let codes = &model.loihi().formats.weight_codes.0;
+        let has_weights = match &model.core {
+            CoreKind::Loihi(core) => {
+                core.formats.weight_codes.0.iter().any(|code| code.bits == file.defaults.weight_bits)
+            }
+            CoreKind::Spinnaker(core) => core.formats.weight_bits.0 == file.defaults.weight_bits,
+        };
         require(
-            codes.iter().any(|code| code.bits == file.defaults.weight_bits),
+            has_weights,
             "defaults/weight_bits",
             format!("the hardware model has no weights of {} bits", file.defaults.weight_bits),
         );
+        match (model.spinnaker(), &file.machine) {
+            (Some(_), None) => require(false, "machine", "a machine with multicast routers needs its shape".into()),
+            (Some(_), Some(shape)) => {
+                let side =
+                    |chips: u32, wraps: bool| if wraps { chips % 12 == 0 } else { chips > 12 && chips % 12 == 4 };
+                let fits = match shape {
+                    MachineShape::Rectangle { .. } => true,
+                    MachineShape::Board => (grid.columns, grid.rows) == (8, 8),
+                    MachineShape::Triads { wraps } => side(grid.columns, wraps.0) && side(grid.rows, wraps.1),
+                };
+                let wanted = "8 by 8 for a board; multiples of 12 for triads, and 4 more where they do not wrap";
+                require(fits, "chips", format!("the chip grid does not suit the machine's shape: {wanted}"));
+                let inside = |x: u32, y: u32| x < grid.columns && y < grid.rows;
+                for (x, y) in &file.dead_chips {
+                    require(inside(*x, *y), "dead_chips", format!("there is no chip ({x}, {y})"));
+                }
+                for (x, y, link) in &file.dead_links {
+                    let there = inside(*x, *y) && *link < 6;
+                    require(there, "dead_links", format!("there is no link {link} of chip ({x}, {y})"));
+                }
+            }
+            (None, _) => {
+                let has_none = file.machine.is_none() && file.dead_chips.is_empty() && file.dead_links.is_empty();
+                let message = "`machine`, `dead_chips` and `dead_links` are for machines with multicast routers";
+                require(has_none, "machine", message.into());
+            }
+        }
         let mesh = &model.mesh;
         let cores = [grid.columns, grid.rows, mesh.columns.0, mesh.rows.0, mesh.cores_per_router.0]
             .iter()

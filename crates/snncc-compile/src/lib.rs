@@ -11,6 +11,7 @@ pub mod partition;
 pub mod place;
 pub mod quantize;
 pub mod route;
+pub mod spinnaker;
 
 pub use options::{Ctx, NoObserver, Observer, Options, OverflowPolicy, QuantizeStrategy};
 

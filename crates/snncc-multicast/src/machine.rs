@@ -162,6 +162,13 @@ impl Machine {
         }
     }
 
+    /// Lets vertices use so many cores of a chip. Unknown chips are ignored.
+    pub fn set_cores(&mut self, chip: u32, cores: u8) {
+        if let Some(Some(resources)) = self.chips.get_mut(chip as usize) {
+            resources.cores = cores;
+        }
+    }
+
     /// Takes the directed link `link` of chip `(x, y)` away. Unknown links are ignored.
     pub fn remove_link(&mut self, x: u32, y: u32, link: usize) {
         if let Some(chip) = self.chip_at(x, y)

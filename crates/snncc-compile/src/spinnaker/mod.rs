@@ -1,0 +1,73 @@
+//! The way of SpiNNaker-like machines: `lower → quantize → split → map → emit`.
+//!
+//! Neurons are programs and memory is large, so the questions differ from those of chips with compartments and axons: which
+//! slices of populations go to a core (`split`), where the cores lie, how their packets find each other and which keys they
+//! have (`snncc-multicast`), and what stands in the memories (`emit`).
+
+mod emit;
+mod machine;
+mod quantize;
+mod split;
+
+#[cfg(test)]
+mod tests;
+
+pub use machine::machine;
+pub use quantize::quantize;
+pub use split::{Block, Slice, Split, split};
+
+use crate::{Ctx, lowered};
+use snncc_ids::Diagnostics;
+use snncc_image::spinnaker::SpinnakerImage;
+use snncc_ir::Network;
+use snncc_ir::spinnaker::SpinnakerIr;
+use snncc_multicast::{Mapping, Walk};
+
+/// A network compiled for a SpiNNaker-like machine.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The placement image.
+    pub image: SpinnakerImage,
+    /// The integers it computes with.
+    pub ir: SpinnakerIr,
+    /// Slices of populations, one for each core, and the synapses between them.
+    pub split: Split,
+    /// Chips, cores, keys and routing tables, by slice.
+    pub mapping: Mapping,
+    /// What a walk of all packets through the tables found.
+    pub walk: Walk,
+}
+
+/// Compiles a network.
+///
+/// # Errors
+/// What the first failing stage found.
+///
+/// # Panics
+/// If the routing tables do not deliver every packet to exactly its sinks, and for a target of another kind.
+pub fn compile(network: &Network, ctx: &mut Ctx<'_>) -> Result<Compiled, Diagnostics> {
+    let ir = lowered(network, ctx)?;
+    ctx.observer.stage("quantize");
+    let ir = quantize(ir, ctx)?;
+    ctx.observer.stage("split");
+    let split = split(&ir, ctx)?;
+    ctx.observer.stage("map");
+    let machine = machine(ctx.target)?;
+    let problem = split.problem(&ir, ctx.target);
+    let options = snncc_multicast::Options {
+        table_entries: core(ctx).limits.routing_entries.0 as usize,
+        keep_defaultable: false,
+    };
+    let mapping = snncc_multicast::map(&problem, &machine, options)?;
+    let walk = match snncc_multicast::check(&problem, &machine, &mapping) {
+        Ok(walk) => walk,
+        Err(message) => panic!("bug in snncc: routing tables: {message}"),
+    };
+    ctx.observer.stage("emit");
+    let image = emit::emit(&ir, &split, &mapping, ctx.target);
+    Ok(Compiled { image, ir, split, mapping, walk })
+}
+
+fn core<'a>(ctx: &Ctx<'a>) -> &'a snncc_chip::SpinnakerCore {
+    ctx.target.model.spinnaker().expect("bug in snncc: another kind of chip on the way of SpiNNaker-like machines")
+}

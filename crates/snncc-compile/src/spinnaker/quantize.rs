@@ -1,0 +1,404 @@
+//! Floats to the numbers of a SpiNNaker-like core.
+//!
+//! Each population has one scale, in units per volt, and each of its two synapse types a left shift. A ring-buffer slot sums the
+//! weights that arrive in a step in 16 bits, so the largest sum that is expected fixes the weights' resolution, and what the
+//! membrane may reach bounds scale and shifts together.
+//!
+//! **The largest sum.** If every synapse is active in one step, a slot holds the sum of all weights of the type; where that
+//! leaves the largest weight at least [`FULL_CODES`] steps, nothing can saturate. Otherwise the sum is the one that sPyNNaker
+//! expects of independent Poisson sources: mean and `expected_deviations` standard deviations at measured rates, or at
+//! `expected_rate_hz`, but not less than the largest weight nor more than all. The emulator counts what saturates.
+//!
+//! **The membrane** is the voltage relative to the reset. Exponential currents drive it as `(1 − keep)(resistance · x + …)`: the
+//! resistance is `1/(1 − keep)`, so that currents are in the units of the membrane.
+
+use crate::Ctx;
+use rayon::prelude::*;
+use snncc_chip::SpinnakerCore;
+use snncc_ids::{Diagnostic, Diagnostics, IdVec, PopulationId, ProjectionId, code};
+use snncc_ir::network::Comparison;
+use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr, SpinnakerNeurons, SynapseType};
+use snncc_ir::{
+    Calibration, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationQuality, ProjectionQuality,
+};
+
+/// The largest weight keeps at least so many steps when room is made for all synapses at once.
+const FULL_CODES: f64 = (1_u32 << 8) as f64;
+/// Membranes that were seen are stretched by this.
+const SEEN_HEADROOM: f64 = 4.0;
+/// Thresholds that a membrane may be away from its reset where nothing was seen.
+const ASSUMED_REACH: f64 = (1_u32 << 8) as f64;
+/// Step of a network without time constants, in seconds.
+const ABSTRACT_STEP_S: f64 = 1e-3;
+/// Largest membrane, in units: half of what 32 bits hold, so that differences of two fit.
+const MEMBRANE_MAX: f64 = (1_u32 << 30) as f64;
+
+/// A projection onto a population.
+struct Incoming<'a> {
+    id: ProjectionId,
+    projection: &'a snncc_ir::Projection,
+    weights: &'a [f64],
+    /// Spikes per step of each source neuron, if measured.
+    rates: Option<&'a [f64]>,
+}
+
+/// What becomes of a population.
+struct Done {
+    neurons: SpinnakerNeurons,
+    quality: PopulationQuality,
+    weights: Vec<(ProjectionId, Vec<i32>, ProjectionQuality)>,
+    problems: Vec<Diagnostic>,
+}
+
+/// Quantizes a network.
+///
+/// # Errors
+/// SNN0205 for what the programs cannot do, SNN0601 for values that do not fit their register.
+pub fn quantize(ir: Ir, ctx: &mut Ctx<'_>) -> Result<SpinnakerIr, Diagnostics> {
+    let core = super::core(ctx);
+    let mut problems = Diagnostics::new();
+    let mut jobs: Vec<(PopulationId, &NeuronParams)> = Vec::new();
+    for (id, neurons) in ir.neurons.iter_with_ids() {
+        match neurons {
+            Some(IrNeurons::Float(params)) => jobs.push((id, params)),
+            Some(IrNeurons::Integer(_)) => {
+                let population = &ir.graph.populations[id];
+                let message = format!("`{}` is given in the integers of Loihi-like chips", population.name);
+                problems.push(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).at(population.item.clone()));
+            }
+            None => {}
+        }
+    }
+    let ((), _) = problems.into_result(())?;
+    let step_s = ir.dt_s.unwrap_or(ABSTRACT_STEP_S);
+    let results: Vec<(PopulationId, Result<Done, Vec<Diagnostic>>)> = jobs
+        .into_par_iter()
+        .map(|(id, params)| (id, population(&ir, id, params, core, ctx.calibration, step_s)))
+        .collect();
+
+    let mut problems = Diagnostics::new();
+    let mut neurons = vec![None; ir.graph.populations.len()];
+    let mut population_quality = vec![None; ir.graph.populations.len()];
+    let mut weights: Vec<Vec<i32>> = vec![Vec::new(); ir.graph.projections.len()];
+    let mut projection_quality: Vec<Option<ProjectionQuality>> = vec![None; ir.graph.projections.len()];
+    for (id, result) in results {
+        match result {
+            Err(errors) => problems.0.extend(errors),
+            Ok(done) => {
+                neurons[id.0 as usize] = Some(done.neurons);
+                population_quality[id.0 as usize] = Some(done.quality);
+                problems.0.extend(done.problems);
+                for (id, quantized, quality) in done.weights {
+                    weights[id.0 as usize] = quantized;
+                    projection_quality[id.0 as usize] = Some(quality);
+                }
+            }
+        }
+    }
+    let ((), warnings) = problems.into_result(())?;
+    warnings.into_iter().for_each(|warning| ctx.observer.warning(warning));
+    let quality = |quality: Option<ProjectionQuality>| quality.expect("bug in snncc: a projection onto no neurons");
+    Ok(SpinnakerIr {
+        neurons: neurons.into(),
+        weights: weights.into(),
+        population_quality: population_quality.into(),
+        projection_quality: projection_quality.into_iter().map(quality).collect::<IdVec<ProjectionId, _>>(),
+        outputs: ir.outputs,
+        dt_s: ir.dt_s,
+        graph: ir.graph,
+    })
+}
+
+fn population(
+    ir: &Ir,
+    id: PopulationId,
+    params: &NeuronParams,
+    core: &SpinnakerCore,
+    calibration: Option<&Calibration>,
+    step_s: f64,
+) -> Result<Done, Vec<Diagnostic>> {
+    let population = &ir.graph.populations[id];
+    let program = program(params, core, population).map_err(|problem| vec![problem])?;
+    let incoming: Vec<Incoming<'_>> = ir
+        .graph
+        .projections
+        .iter_with_ids()
+        .filter(|(_, projection)| projection.target == id)
+        .map(|(id, projection)| {
+            let IrWeights::Float(weights) = &ir.weights[id] else {
+                panic!("bug in snncc: integer weights onto float neurons");
+            };
+            let known = calibration.and_then(|known| known.of(&ir.graph.populations[projection.source].name));
+            let rates =
+                known.map(|known| &known.rates[..]).filter(|rates| rates.len() == projection.source_len as usize);
+            Incoming { id, projection, weights, rates }
+        })
+        .collect();
+
+    let sums = Sums::new(population.len(), &incoming, core, step_s);
+    let slot_max = f64::from((1_u32 << core.formats.weight_bits.0) - 1);
+    let fraction = f64::from(1_u32 << core.formats.fraction_bits.0);
+    let membrane_keep = params.voltage_keep.map(|keep| (keep * fraction).round_ties_even() as i32);
+
+    // How far membrane and currents may go, in volts.
+    let seen = calibration.and_then(|known| known.of(&population.name));
+    let reach = reach(population, params, &sums, seen.map(|seen| seen.v_min.abs().max(seen.v_max.abs())));
+    let largest_scale = MEMBRANE_MAX / reach;
+    // Slots of the type with the larger sums are filled; the shift makes the most of the membrane's bits.
+    let largest_sum = sums.expected.iter().copied().fold(0.0, f64::max);
+    let shift_max = i32::from(core.formats.left_shift_max.0);
+    let shift = match largest_sum > 0.0 {
+        true => (largest_scale * largest_sum / slot_max).log2().floor().clamp(0.0, shift_max.into()),
+        false => 0.0,
+    };
+    let filled = if largest_sum > 0.0 { slot_max / largest_sum * shift.exp2() } else { f64::INFINITY };
+    let mut units_per_volt = filled.min(largest_scale);
+    if let Param::Uniform(threshold) = params.threshold
+        && threshold.is_finite()
+        && threshold * units_per_volt >= 1.0
+    {
+        // The threshold is a whole number of units: what a spike takes off is exact.
+        units_per_volt = (threshold * units_per_volt).floor() / threshold;
+    }
+    let shifts: [u8; SYNAPSE_TYPES] = sums.expected.map(|sum| {
+        let needed = (sum * units_per_volt / slot_max).log2().ceil();
+        if needed.is_finite() { needed.clamp(0.0, shift_max.into()) as u8 } else { 0 }
+    });
+
+    let mut problems = Vec::new();
+    let weights = incoming
+        .iter()
+        .map(|incoming| {
+            let (quantized, quality) = weights(incoming.weights, units_per_volt, shifts, slot_max as i32);
+            (incoming.id, quantized, quality)
+        })
+        .collect();
+    if sums.statistical {
+        let message =
+            format!("`{}`: ring buffers have room for likely input, not for all synapses at once", population.name);
+        problems.push(
+            Diagnostic::warning(code::LIKELY_INPUT_SCALE, message)
+                .at(population.item.clone())
+                .note("room for the largest input would leave the weights fewer than 8 bits")
+                .note("the emulator counts saturated slots; none on your data means that none mattered"),
+        );
+    }
+    let (neurons, quality) =
+        neurons(population, params, program, core, membrane_keep, units_per_volt, shifts, &mut problems);
+    match problems.iter().any(|problem| problem.severity == snncc_ids::Severity::Error) {
+        true => Err(problems),
+        false => Ok(Done { neurons, quality, weights, problems }),
+    }
+}
+
+/// The program that neurons of these parameters need.
+fn program(params: &NeuronParams, core: &SpinnakerCore, population: &Population) -> Result<NeuronProgram, Diagnostic> {
+    let refuse = |field: &str, message: String| {
+        let item = format!("{}/{field}", population.item);
+        Err(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, format!("`{}`: {message}", population.name)).at(item))
+    };
+    if params.v_min.is_some() {
+        return refuse("v_min", "the membrane has a lower bound, which no program of this chip has".into());
+    }
+    if params.subtracts && !core.arithmetic.subtraction.0 {
+        return refuse("reset", "this chip has no program whose spikes subtract from the membrane".into());
+    }
+    if params.current_keep.values().iter().all(|keep| *keep == 0.0) && core.arithmetic.delta.0 {
+        return Ok(NeuronProgram::Delta);
+    }
+    let fraction = f64::from(1_u32 << core.formats.fraction_bits.0);
+    let decays = |keep: &f64| (keep * fraction).round_ties_even() < fraction;
+    if !params.voltage_keep.values().iter().all(decays) {
+        let message = "exponential currents drive a membrane that keeps all of its voltage; the program's membrane decays \
+                       toward what drives it, by at least 1/32768 a step";
+        return refuse("tau_mem", message.into());
+    }
+    Ok(NeuronProgram::CurrentExponential)
+}
+
+/// Sums of the weights that arrive in one step, by synapse type, largest over the neurons.
+struct Sums {
+    /// The sum that slots have room for, in volts.
+    expected: [f64; SYNAPSE_TYPES],
+    /// Whether more may arrive.
+    statistical: bool,
+}
+
+impl Sums {
+    fn new(neurons: usize, incoming: &[Incoming<'_>], core: &SpinnakerCore, step_s: f64) -> Self {
+        let mut sums = [0.0; SYNAPSE_TYPES].map(|_: f64| vec![[0.0_f64; 4]; neurons]);
+        let assumed = f64::from(core.arithmetic.expected_rate_hz.0) * step_s;
+        for incoming in incoming {
+            for source in 0..incoming.projection.source_len {
+                let rate = incoming.rates.map_or(assumed, |rates| rates[source as usize].abs());
+                incoming.projection.fan_out(source, |synapse| {
+                    let weight = incoming.weights[synapse.weight];
+                    let [all, mean, variance, largest] = &mut sums[usize::from(weight < 0.0)][synapse.other as usize];
+                    *all += weight.abs();
+                    *mean += rate * weight.abs();
+                    *variance += rate * weight * weight;
+                    *largest = largest.max(weight.abs());
+                });
+            }
+        }
+        let deviations = f64::from(core.arithmetic.expected_deviations.0);
+        let slot_max = f64::from((1_u32 << core.formats.weight_bits.0) - 1);
+        let mut result = Self { expected: [0.0; SYNAPSE_TYPES], statistical: false };
+        for (expected, sums) in result.expected.iter_mut().zip(&sums) {
+            let most = |pick: fn(&[f64; 4]) -> f64| sums.iter().map(pick).fold(0.0, f64::max);
+            let (all, largest) = (most(|sum| sum[0]), most(|sum| sum[3]));
+            if largest * slot_max >= all * FULL_CODES {
+                // A little room for rounding: each weight may be half a step too large.
+                *expected = all * (1.0 + FULL_CODES / slot_max);
+                continue;
+            }
+            let likely = |sum: &[f64; 4]| (sum[1] + deviations * sum[2].sqrt()).clamp(sum[3], sum[0].max(sum[3]));
+            *expected = sums.iter().map(likely).fold(0.0, f64::max);
+            result.statistical = true;
+        }
+        result
+    }
+}
+
+/// How far a membrane and what drives it may be from the reset, in volts.
+fn reach(population: &Population, params: &NeuronParams, sums: &Sums, seen: Option<f64>) -> f64 {
+    let input = sums.expected.iter().copied().fold(0.0, f64::max);
+    let mut reach = f64::MIN_POSITIVE;
+    for neuron in 0..population.len() {
+        let (keep_u, keep_v) = (params.current_keep.get(neuron), params.voltage_keep.get(neuron));
+        let gathered = |keep: f64| 1.0 / (1.0 - keep).max(f64::EPSILON);
+        let threshold = params.threshold.get(neuron).abs();
+        let threshold = if threshold.is_finite() { threshold } else { 0.0 };
+        let bias = params.bias.get(neuron).abs();
+        // What a membrane without leak gathers has no bound: the program saturates there.
+        let driven = match keep_v {
+            1.0 => (threshold + input + bias) * ASSUMED_REACH,
+            keep_v => (input * gathered(keep_u) + bias) * gathered(keep_v),
+        };
+        let driven = match (seen, params.current_keep.get(neuron) == 0.0) {
+            (Some(seen), true) if seen.is_finite() => driven.min((seen + bias + input) * SEEN_HEADROOM),
+            _ => driven,
+        };
+        let initial = params.v_initial.get(neuron).abs() + params.u_initial.get(neuron).abs();
+        reach = reach.max(driven.max(2.0 * (threshold + input + bias)).max(2.0 * initial));
+    }
+    reach
+}
+
+/// Weights as signed magnitudes, and what that cost.
+fn weights(
+    weights: &[f64],
+    units_per_volt: f64,
+    shifts: [u8; SYNAPSE_TYPES],
+    max: i32,
+) -> (Vec<i32>, ProjectionQuality) {
+    let per_step = shifts.map(|shift| units_per_volt / f64::from(1_u32 << shift));
+    let (mut signal, mut noise, mut max_error, mut zeroed, mut clipped) = (0.0, 0.0, 0.0_f64, 0, 0);
+    let quantized: Vec<i32> = weights
+        .iter()
+        .map(|&weight| {
+            let scale = per_step[usize::from(weight < 0.0)];
+            let rounded = (weight * scale).round_ties_even();
+            let fitted = rounded.clamp(-f64::from(max), f64::from(max));
+            let error = fitted / scale - weight;
+            clipped += u64::from(fitted != rounded);
+            zeroed += u64::from(weight != 0.0 && fitted == 0.0);
+            signal += weight * weight;
+            noise += error * error;
+            max_error = max_error.max(error.abs());
+            fitted as i32
+        })
+        .collect();
+    let sqnr_db = if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() };
+    let count = weights.len() as u64;
+    (quantized, ProjectionQuality { weights: count, sqnr_db, max_error, zeroed, clipped })
+}
+
+#[allow(clippy::too_many_arguments)]
+fn neurons(
+    population: &Population,
+    params: &NeuronParams,
+    program: NeuronProgram,
+    core: &SpinnakerCore,
+    membrane_keep: Param<i32>,
+    units_per_volt: f64,
+    shifts: [u8; SYNAPSE_TYPES],
+    problems: &mut Vec<Diagnostic>,
+) -> (SpinnakerNeurons, PopulationQuality) {
+    let fraction = f64::from(1_u32 << core.formats.fraction_bits.0);
+    let mut fit = |field: &str, values: Param, max: f64| -> Param<i32> {
+        let worst = values
+            .values()
+            .iter()
+            .copied()
+            .fold(0.0, |worst: f64, value| if value.abs() > worst.abs() { value } else { worst });
+        if worst.abs() > max {
+            let message = format!("`{}`: {field} of {worst:.0} units; the register holds {max:.0}", population.name);
+            problems.push(Diagnostic::error(code::VALUE_OVERFLOWS, message).at(format!("{}/{field}", population.item)));
+        }
+        values.map(|value| value.clamp(-max, max) as i32)
+    };
+    let max = f64::from(i32::MAX);
+    let units = |values: &Param| values.map(|value| (value * units_per_volt).round_ties_even());
+    let v_threshold = params.threshold.map(|threshold| {
+        let units = threshold * units_per_volt;
+        match params.comparison {
+            _ if threshold.is_infinite() => max,
+            Comparison::Greater => units.floor() + 1.0,
+            Comparison::GreaterOrEqual => units.ceil(),
+        }
+    });
+    let resistance = membrane_keep.map(|keep| (fraction * fraction / (fraction - f64::from(keep)).max(0.5)).round());
+    let resistance = match program {
+        NeuronProgram::Delta => Param::Uniform(0.0),
+        NeuronProgram::CurrentExponential => resistance,
+    };
+    let one = (1_u64 << 32) as f64;
+    let decay = params.current_keep.map(|keep| (keep * one).round().min(one - 1.0) as u32);
+    let synapse_type = |at: usize| {
+        let sign = if at == 0 { 1.0 } else { -1.0 };
+        let initial = params.u_initial.map(|u| ((u * sign).max(0.0) * units_per_volt).round_ties_even() as i32);
+        SynapseType { decay: decay.clone(), init: Param::Uniform(u32::MAX), initial, left_shift: shifts[at] }
+    };
+    let refractory = params.refractory_steps.map(|steps| f64::from(steps.saturating_sub(1)));
+    let neurons = SpinnakerNeurons {
+        program,
+        reset: if params.subtracts { SpikeReset::BySubtraction } else { SpikeReset::ToValue },
+        v_initial: fit("v_initial", units(&params.v_initial), MEMBRANE_MAX),
+        v_rest: Param::Uniform(0),
+        resistance: fit("tau_mem", resistance, max),
+        i_offset: fit("bias", units(&params.bias), MEMBRANE_MAX),
+        v_reset: Param::Uniform(0),
+        v_threshold: fit("v_threshold", v_threshold, max),
+        refractory_steps: fit("refractory", refractory, max),
+        synapse_types: [synapse_type(0), synapse_type(1)],
+        start_step: 1 + population.latency_steps,
+        units_per_volt: Param::Uniform(units_per_volt),
+        v_offset: params.v_offset.clone(),
+        spikes: params.spikes(),
+        membrane_keep,
+    };
+    let volt = |neuron: usize| {
+        let threshold = params.threshold.get(neuron).abs();
+        if threshold.is_finite() && threshold > 0.0 { threshold } else { 1.0 }
+    };
+    let mut quality = PopulationQuality {
+        threshold_error: 0.0,
+        bias_error: 0.0,
+        decay_error: 0.0,
+        biases_clipped: 0,
+        calibrated_error: None,
+    };
+    for neuron in 0..population.len() {
+        let bias = f64::from(neurons.i_offset.get(neuron)) / units_per_volt - params.bias.get(neuron);
+        quality.bias_error = quality.bias_error.max(bias.abs() / volt(neuron));
+        let kept = f64::from(neurons.membrane_keep.get(neuron)) / fraction - params.voltage_keep.get(neuron);
+        quality.decay_error = quality.decay_error.max(kept.abs());
+        if params.threshold.get(neuron).is_finite() {
+            let exact = params.threshold.get(neuron) * units_per_volt;
+            let error = (f64::from(neurons.v_threshold.get(neuron)) - exact).abs() / exact.abs().max(1.0);
+            quality.threshold_error = quality.threshold_error.max(error);
+        }
+    }
+    (neurons, quality)
+}
