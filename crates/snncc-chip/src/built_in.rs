@@ -22,7 +22,7 @@ pub const TARGETS: &[(&str, &str)] = files!(
     "targets": "loihi-emu", "loihi-2chip", "loihi-32chip", "tiny-loihi", "unbounded-loihi", "nengo-loihi-emu", "lava-emu", "brian2-loihi-emu",
 );
 
-fn read<T: DeserializeOwned>(what: &str, name: &str, text: &str) -> Result<T, Diagnostics> {
+pub(crate) fn read<T: DeserializeOwned>(what: &str, name: &str, text: &str) -> Result<T, Diagnostics> {
     ron::Options::default()
         .with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME)
         .from_str(text)
