@@ -26,7 +26,7 @@ pub const TARGETS: &[(&str, &str)] = files!(
 pub const MULTICAST_TARGETS: &[(&str, &str)] =
     files!("targets": "spinnaker-emu", "spinnaker-48chip", "spinnaker-3board");
 
-fn read<T: DeserializeOwned>(what: &str, name: &str, text: &str) -> Result<T, Diagnostics> {
+pub(crate) fn read<T: DeserializeOwned>(what: &str, name: &str, text: &str) -> Result<T, Diagnostics> {
     ron::Options::default()
         .with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME)
         .from_str(text)

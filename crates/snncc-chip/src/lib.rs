@@ -4,6 +4,7 @@
 //! ([`validate`]) and then trusted. **Invariant:** no number of a chip stands in Rust.
 
 mod built_in;
+mod host;
 mod model;
 mod profile;
 mod spinnaker;
@@ -11,6 +12,7 @@ mod target;
 mod validate;
 
 pub use built_in::{HARDWARE_MODELS, MULTICAST_TARGETS, TARGETS, hardware_model, target};
+pub use host::{HOST_COSTS, HostCost, HostCosts};
 pub use model::{
     Barrier, Basis, CoreKind, Cost, CostTable, HardwareModel, Limit, LoihiCore, LoihiFormats, LoihiLimits, Mesh,
     Routing, Sourced, StaticPower, UpdateRule, WeightCode,

@@ -79,6 +79,8 @@ impl<'a> Emulator<'a> {
             packets: 0,
             hops: 0,
             synaptic_events: 0,
+            first_synaptic_events: 0,
+            first_synapses_fj: 0,
             host_spikes: 0,
             host_messages: 0,
             time_ps: 0,
@@ -119,6 +121,11 @@ impl<'a> Emulator<'a> {
                 let row = port.rows.row(element as usize);
                 record.host_spikes += 1;
                 record.host_messages += row.len() as u64;
+                for message in row {
+                    let price = self.program.cores[message.core as usize].synapses.price(message.list);
+                    record.first_synaptic_events += price.synapses;
+                    record.first_synapses_fj += price.synapses_fj;
+                }
                 post(&mut self.cores, row, payload);
             }
         }

@@ -105,6 +105,10 @@ pub struct StepRecord {
     pub hops: u64,
     /// Synapses activated, by packets and by the host.
     pub synaptic_events: u64,
+    /// Those of them that spikes of the host activated: the first layer on the chip.
+    pub first_synaptic_events: u64,
+    /// Energy of these, in femtojoules, also without timing.
+    pub first_synapses_fj: u64,
     /// Spikes of the host.
     pub host_spikes: u64,
     /// Messages of the host: one for each spike and core it reaches.
@@ -130,6 +134,10 @@ pub struct Totals {
     pub hops: u64,
     /// Synapses activated.
     pub synaptic_events: u64,
+    /// Those of them that spikes of the host activated: the first layer on the chip.
+    pub first_synaptic_events: u64,
+    /// Energy of these, in femtojoules.
+    pub first_synapses_fj: u128,
     /// Spikes of the host.
     pub host_spikes: u64,
     /// Messages of the host.
@@ -183,6 +191,8 @@ impl Totals {
         self.packets += step.packets;
         self.hops += step.hops;
         self.synaptic_events += step.synaptic_events;
+        self.first_synaptic_events += step.first_synaptic_events;
+        self.first_synapses_fj += u128::from(step.first_synapses_fj);
         self.host_spikes += step.host_spikes;
         self.host_messages += step.host_messages;
         self.time_ps += u128::from(step.time_ps);

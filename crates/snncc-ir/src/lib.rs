@@ -7,6 +7,7 @@ pub mod ann;
 mod calibration;
 pub mod checks;
 mod consistency;
+pub mod cut;
 pub mod cycles;
 pub mod early_exit;
 pub mod graph;

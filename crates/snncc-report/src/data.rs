@@ -26,8 +26,11 @@ pub struct ReportData {
     pub options: Vec<(String, String)>,
     /// Sums of the rows.
     pub totals: Totals,
-    /// One row per population.
+    /// One row per population of the chip's network.
     pub layers: Vec<LayerRow>,
+    /// Layers that run on the host; they are in no total.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host: Vec<HostRow>,
     /// One row per core in use.
     pub cores: Vec<CoreRow>,
     /// One row per mesh link in use.
@@ -147,8 +150,12 @@ impl Totals {
 pub struct LayerRow {
     /// Name.
     pub name: String,
-    /// `input` or `neurons`.
+    /// `input`, `host` (an input that gets the spikes of a layer on the host), `neurons`, or `constants` (a neuron that the
+    /// compiler adds; it fires in every step).
     pub role: String,
+    /// The layer whose constants it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constants_of: Option<String>,
     /// Shape.
     pub shape: Vec<usize>,
     /// Neurons; 0 for inputs.
@@ -163,6 +170,30 @@ pub struct LayerRow {
     pub latency: Figure,
     /// Item of the network file.
     pub item: String,
+}
+
+impl LayerRow {
+    /// The name, and what the row is where that is not the network's layer on the chip.
+    pub fn title(&self) -> String {
+        match (&self.constants_of, self.role.as_str()) {
+            (Some(served), _) => format!("{} (constant source of {served})", self.name),
+            (None, "host") => format!("{} (on the host)", self.name),
+            (None, _) => self.name.clone(),
+        }
+    }
+}
+
+/// A layer on the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostRow {
+    /// Name.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Neurons.
+    pub neurons: Figure,
+    /// Connections onto it: products of its linear map.
+    pub connections: Figure,
 }
 
 /// How much of a resource is used.
@@ -330,6 +361,9 @@ pub struct RunSection {
     pub total_spikes: Figure,
     /// Synaptic events.
     pub synaptic_events: Figure,
+    /// Those that spikes of the host activate (the first layer on the chip), and the rest: they sum to the events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synaptic_events_by_layer: Vec<(String, Figure)>,
     /// Packets sent.
     pub packets: Figure,
     /// Hops of packets.
@@ -342,6 +376,12 @@ pub struct RunSection {
     pub energy: Vec<(String, Figure)>,
     /// Modelled energy of all parts.
     pub total_energy: Figure,
+    /// The part of the synapses' energy that spikes of the host cause: the first layer on the chip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_layer_energy: Option<Figure>,
+    /// What the host computed, where it runs layers or makes currents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostRun>,
     /// Registers that overflowed, by kind.
     pub overflows: Vec<(String, Figure)>,
     /// Work of the host that no time or energy is charged for.
@@ -349,6 +389,21 @@ pub struct RunSection {
     /// Busy time of each core.
     pub cores: Vec<(String, Figure)>,
     /// What the figures leave out.
+    pub caveats: Vec<String>,
+}
+
+/// Arithmetic of the host in a run: no part of the chip's figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostRun {
+    /// Operations by kind.
+    pub work: Vec<(String, Figure)>,
+    /// Modelled energy by kind of operation; empty where nothing is known of the host.
+    pub energy: Vec<(String, Figure)>,
+    /// Sum of `energy`.
+    pub total_energy: Option<Figure>,
+    /// Sum of the chip's total and the host's.
+    pub energy_with_chip: Option<Figure>,
+    /// What the host's energy leaves out.
     pub caveats: Vec<String>,
 }
 
@@ -394,6 +449,22 @@ impl ReportData {
             if run.total_energy.value.as_integer() != Some(sum) {
                 return Err(format!("total energy differs from the sum of its parts, {sum} fJ"));
             }
+            let of = |rows: &[(String, Figure)]| -> i128 {
+                rows.iter().filter_map(|(_, part)| part.value.as_integer()).sum()
+            };
+            let events = &run.synaptic_events_by_layer;
+            if !events.is_empty() && run.synaptic_events.value.as_integer() != Some(of(events)) {
+                return Err("synaptic events differ from the sum of their parts".to_owned());
+            }
+            if let Some(host) = &run.host {
+                let is = |figure: &Option<Figure>, sum: i128| {
+                    figure.as_ref().is_none_or(|figure| figure.value.as_integer() == Some(sum))
+                };
+                let sum_of_host = of(&host.energy);
+                if !is(&host.total_energy, sum_of_host) || !is(&host.energy_with_chip, sum + sum_of_host) {
+                    return Err("the host's energy differs from the sum of its parts".to_owned());
+                }
+            }
         }
         Ok(())
     }
@@ -429,108 +500,4 @@ impl ReportData {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::figure::Basis;
-
-    fn used(resource: &str, used: u64, available: Option<u64>) -> ResourceUse {
-        ResourceUse {
-            resource: resource.into(),
-            used,
-            available,
-            limit_name: resource.into(),
-            unit: resource.into(),
-            basis: Basis::Literature,
-            source: "test".into(),
-        }
-    }
-
-    fn core(number: u32, resources: Vec<ResourceUse>) -> CoreRow {
-        CoreRow {
-            core: number,
-            name: format!("chip0.core{number}"),
-            router: (0, 0),
-            layers: vec![("a".into(), 2)],
-            binding: CoreRow::find_binding(&resources),
-            resources,
-        }
-    }
-
-    fn layer(name: &str, neurons: u64, synapses: u64) -> LayerRow {
-        LayerRow {
-            name: name.into(),
-            role: "neurons".into(),
-            shape: vec![neurons as usize],
-            neurons: Figure::exact(neurons, "neurons", "network"),
-            elements: Figure::exact(0, "elements", "network"),
-            synapses: Figure::exact(synapses, "synapses", "network"),
-            cores: Some(Figure::exact(1, "cores", "image")),
-            latency: Figure::exact(1, "steps", "network"),
-            item: format!("nodes/{name}"),
-        }
-    }
-
-    fn report() -> ReportData {
-        let layers = vec![layer("a", 3, 7), layer("b", 4, 1 << 60)];
-        let cores = vec![
-            core(0, vec![used("compartments", 3, Some(16)), used("in_axons", 9, Some(10))]),
-            core(1, vec![used("compartments", 4, Some(16)), used("in_axons", 1, None)]),
-        ];
-        ReportData {
-            schema_version: SCHEMA_VERSION.into(),
-            snncc_version: "0".into(),
-            status: Status::Compiled,
-            network: NetworkInfo::default(),
-            target: TargetInfo::default(),
-            options: vec![],
-            totals: Totals::of(&layers, &cores),
-            layers,
-            cores,
-            links: vec![],
-            quantization: vec![],
-            placement: vec![],
-            diagnostics: vec![],
-            run: None,
-            verification: None,
-        }
-    }
-
-    #[test]
-    fn totals_are_sums_and_a_wrong_one_is_found() {
-        let mut report = report();
-        assert_eq!(report.totals.neurons.value, Value::Integer(7));
-        assert_eq!(report.totals.synapses.value, Value::Integer((1 << 60) + 7));
-        assert_eq!(report.totals.resources[0], used("compartments", 7, Some(32)));
-        assert_eq!(report.totals.resources[1].available, None, "one unlimited core makes the sum unlimited");
-        report.check_totals().unwrap();
-        report.layers[0].neurons.value = Value::Integer(4);
-        assert!(report.check_totals().is_err());
-    }
-
-    #[test]
-    fn the_binding_resource_is_the_fullest() {
-        let report = report();
-        assert_eq!(report.cores[0].binding.as_deref(), Some("in_axons"));
-        assert_eq!(report.cores[1].binding.as_deref(), Some("compartments"));
-        assert_eq!(CoreRow::find_binding(&[used("x", 1, None)]), None);
-    }
-
-    #[test]
-    fn a_report_survives_json_and_a_newer_major_version_is_refused() {
-        let report = report();
-        let json = report.to_json();
-        assert_eq!(ReportData::from_json(&json).unwrap(), report);
-        let newer = json.replacen("\"1.0.0\"", "\"2.0.0\"", 1);
-        assert!(ReportData::from_json(&newer).unwrap_err().contains("2.0.0"));
-        assert!(ReportData::from_json("{}").is_err());
-    }
-
-    #[test]
-    fn the_text_view_names_layers_cores_and_the_failed_stage() {
-        let mut report = report();
-        let text = crate::views::text(&report);
-        assert!(text.contains("chip0.core0") && text.contains("9 (90 %)"), "{text}");
-        report.status = Status::Failed { stage: "partition".into() };
-        assert!(crate::views::text(&report).contains("partition failed"));
-    }
-}
+mod tests;

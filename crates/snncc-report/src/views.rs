@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a view reads nothing but [`ReportData`].
 
-use crate::data::{ReportData, ResourceUse, RunSection, Status, VerificationSection};
+use crate::data::{LayerRow, ReportData, ResourceUse, RunSection, Status, VerificationSection};
 use crate::figure::{Figure, number_text};
 use crate::table::Table;
 use std::fmt::Write;
@@ -15,10 +15,11 @@ pub fn text(report: &ReportData) -> String {
     let mut out = String::new();
     summary(&mut out, report);
     layers(&mut out, report);
+    host(&mut out, report);
     cores(&mut out, report);
     quantization(&mut out, report);
     if let Some(run) = &report.run {
-        run_section(&mut out, run);
+        run_section(&mut out, report, run);
     }
     if let Some(verification) = &report.verification {
         verification_section(&mut out, verification);
@@ -59,15 +60,32 @@ fn layers(out: &mut String, report: &ReportData) {
     for layer in &report.layers {
         let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
         table.row(vec![
-            layer.name.clone(),
+            layer.title(),
             shape.join("×"),
-            if layer.role == "input" { "–".into() } else { number_text(layer.neurons.value) },
-            if layer.role == "input" { "–".into() } else { number_text(layer.synapses.value) },
+            if is_fed(layer) { "–".into() } else { number_text(layer.neurons.value) },
+            if is_fed(layer) { "–".into() } else { number_text(layer.synapses.value) },
             layer.cores.as_ref().map_or("–".into(), |cores| number_text(cores.value)),
             number_text(layer.latency.value),
         ]);
     }
     section(out, "Layers", &table);
+}
+
+/// Whether a layer is no neurons on the chip: the host feeds it.
+fn is_fed(layer: &LayerRow) -> bool {
+    matches!(layer.role.as_str(), "input" | "host")
+}
+
+fn host(out: &mut String, report: &ReportData) {
+    let mut table = Table::new(&["layer", "shape", "neurons", "connections in"]);
+    for layer in &report.host {
+        let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
+        let numbers = [&layer.neurons, &layer.connections].map(|figure| number_text(figure.value));
+        let mut row = vec![layer.name.clone(), shape.join("×")];
+        row.extend(numbers);
+        table.row(row);
+    }
+    section(out, "On the host", &table);
 }
 
 fn section(out: &mut String, title: &str, table: &Table) {
@@ -128,23 +146,38 @@ fn labelled(figure: &Figure) -> String {
     format!("{}  [{}: {}]", figure.text(), figure.basis.name(), figure.source)
 }
 
-fn run_section(out: &mut String, run: &RunSection) {
+fn run_section(out: &mut String, report: &ReportData, run: &RunSection) {
     let _ = writeln!(out, "\nRun: {} ({} coding)", run.input, run.coding);
     let mut lines = vec![("samples".to_owned(), run.samples.text()), ("steps a sample".to_owned(), run.steps.text())];
     lines.extend(run.accuracy.iter().map(|accuracy| ("accuracy".to_owned(), labelled(accuracy))));
-    lines.extend(run.spikes.iter().map(|(layer, spikes)| (format!("spikes of {layer}"), spikes.text())));
+    let title = |name: &String| {
+        report.layers.iter().find(|layer| layer.name == *name).map_or_else(|| name.clone(), LayerRow::title)
+    };
+    lines.extend(run.spikes.iter().map(|(layer, spikes)| (format!("spikes of {}", title(layer)), spikes.text())));
     lines.push(("spikes, all neurons".to_owned(), labelled(&run.total_spikes)));
     lines.push(("synaptic events".to_owned(), labelled(&run.synaptic_events)));
+    let by_layer = run.synaptic_events_by_layer.iter();
+    lines.extend(by_layer.map(|(part, events)| (format!("synaptic events, {part}"), events.text())));
     lines.push(("packets".to_owned(), labelled(&run.packets)));
     lines.push(("hops".to_owned(), labelled(&run.hops)));
     lines.push(("time".to_owned(), labelled(&run.time)));
     lines.push(("slowest step".to_owned(), labelled(&run.slowest_step)));
     lines.extend(run.energy.iter().map(|(part, energy)| (format!("energy, {part}"), energy.text())));
     lines.push(("energy, all parts".to_owned(), labelled(&run.total_energy)));
+    let first = run.first_layer_energy.iter();
+    lines.extend(first.map(|energy| ("of it, synapses of the first layer".to_owned(), energy.text())));
+    if let Some(host) = &run.host {
+        lines.extend(host.work.iter().map(|(kind, count)| (format!("host, {kind}"), labelled(count))));
+        lines.extend(host.energy.iter().map(|(kind, energy)| (format!("energy, host, {kind}"), energy.text())));
+        let total = host.total_energy.iter();
+        lines.extend(total.map(|energy| ("energy, host, all parts".to_owned(), labelled(energy))));
+        let both = host.energy_with_chip.iter();
+        lines.extend(both.map(|energy| ("energy, chip and host".to_owned(), energy.text())));
+    }
     lines.extend(run.overflows.iter().map(|(kind, count)| (format!("overflows, {kind}"), count.text())));
     lines.extend(run.host_work.iter().map(|(kind, count)| (format!("host, {kind}"), count.text())));
     pairs(out, &lines);
-    for caveat in &run.caveats {
+    for caveat in run.caveats.iter().chain(run.host.iter().flat_map(|host| &host.caveats)) {
         let _ = writeln!(out, "  note: {caveat}");
     }
 }

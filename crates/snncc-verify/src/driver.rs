@@ -207,7 +207,7 @@ impl<'a> Setup<'a> {
     ) -> Result<Option<FloatTrace>, Diagnostics> {
         let Some(float) = self.witnesses.float else { return Ok(None) };
         // Analog values are what constant currents of the chip stand for: they must not count twice.
-        let mut stimulus = input.stimulus.clone();
+        let mut stimulus = input.whole.as_ref().unwrap_or(&input.stimulus).clone();
         if !input.analog.is_empty() {
             stimulus.host_biases.clear();
         }

@@ -228,7 +228,7 @@ fn sample(at: usize) -> Result<SampleInput, Diagnostics> {
         spikes.push_step((0..3).filter(|element| (t + at).is_multiple_of(2 + (*element as usize + at) % 3)));
     }
     let ports = vec![PortStimulus { port: "in".into(), spikes }];
-    Ok(SampleInput { stimulus: Stimulus { ports, host_biases: vec![] }, analog: vec![] })
+    Ok(SampleInput { stimulus: Stimulus { ports, host_biases: vec![] }, analog: vec![], whole: None })
 }
 
 struct Bench {

@@ -16,6 +16,9 @@ pub struct SampleInput {
     /// Constant analog values of ports, for the float reference. Where they are given, the stimulus' constant currents are
     /// what the host made of them, and are fed to the chip and the integer reference alone.
     pub analog: Vec<(String, Vec<f64>)>,
+    /// What the float reference is fed instead of `stimulus`, where the host runs layers: that reference runs the whole
+    /// network, and `stimulus` has the spikes of the host's layers.
+    pub whole: Option<Stimulus>,
 }
 
 /// The image on something that runs it: the emulator, or a stand-in.

@@ -155,6 +155,16 @@ pub(crate) struct NetworkArgs {
     pub(crate) allow_loop_latency: bool,
 }
 
+/// What runs on the host.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Host options")]
+pub(crate) struct HostArgs {
+    /// Run these layers, and what feeds them, on the host in floats; their spikes are the chip's input. 'first': the layers
+    /// that read inputs alone.
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
+    pub(crate) host: Vec<String>,
+}
+
 /// How floats become integers.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Quantization options")]
@@ -210,6 +220,8 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) lowering: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     #[command(flatten)]
     pub(crate) quantize: QuantizeArgs,
     #[command(flatten)]
@@ -281,6 +293,8 @@ pub(crate) struct CompileArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) lowering: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     #[command(flatten)]
     pub(crate) quantize: QuantizeArgs,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! A compilation as `check`, `compile` and `demo` run it: inputs read, options merged, stages observed, a report filled.
 
 use crate::args::{MappingArgs, NetworkArgs, QuantizeArgs};
+use crate::host::OnHost;
 use crate::load::{LoadedNetwork, LoadedTarget};
 use crate::report::{Known, report};
 use crate::session::{Session, file_name};
@@ -179,6 +180,8 @@ pub(crate) struct Job<'a> {
     pub(crate) target: &'a LoadedTarget,
     pub(crate) options: Options,
     pub(crate) calibration: Option<Calibration>,
+    /// Layers that are not for the chip.
+    pub(crate) host: Option<OnHost>,
 }
 
 /// Why there is no image.
@@ -190,6 +193,18 @@ pub(crate) struct Stopped {
 }
 
 impl Job<'_> {
+    /// What is for the chip.
+    pub(crate) fn chip_network(&self) -> &Network {
+        self.host.as_ref().map_or(&self.network.network, |host| &host.cut.chip)
+    }
+
+    /// Options that shape the result, and the layers on the host, by name.
+    fn named_options(&self) -> Vec<(String, String)> {
+        let mut names = option_names(&self.options, &self.target.target);
+        names.extend(self.host.iter().map(|host| ("host".to_owned(), host.cut.layers.join(", "))));
+        names
+    }
+
     fn ctx<'c>(&'c self, options: &'c Options, observer: &'c mut dyn Observer) -> Ctx<'c> {
         let calibration = self.calibration.as_ref().or(self.network.network.calibration.known());
         Ctx { target: &self.target.target, options, calibration, observer }
@@ -201,7 +216,7 @@ impl Job<'_> {
     /// The stage that failed, and all that it found.
     pub(crate) fn compile(&self, follower: &mut Follower) -> Result<Compiled, Stopped> {
         let mut ctx = self.ctx(&self.options, follower);
-        match snncc_compile::compile(&self.network.network, &mut ctx) {
+        match snncc_compile::compile(self.chip_network(), &mut ctx) {
             Ok(mut compiled) => {
                 follower.end();
                 compiled.image.notes = self.notes();
@@ -220,7 +235,7 @@ impl Job<'_> {
     /// # Errors
     /// What lowering and quantization find.
     pub(crate) fn quantized(&self, options: &Options, observer: &mut dyn Observer) -> Result<QuantizedIr, Diagnostics> {
-        snncc_compile::quantized(&self.network.network, &mut self.ctx(options, observer))
+        snncc_compile::quantized(self.chip_network(), &mut self.ctx(options, observer))
     }
 
     /// The integer IR where values that do not fit are no obstacle; `None` where there is another one.
@@ -244,7 +259,7 @@ impl Job<'_> {
     /// What made the image, for its notes section.
     fn notes(&self) -> Vec<(String, String)> {
         let mut notes = vec![("compiler".to_owned(), format!("snncc {}", env!("CARGO_PKG_VERSION")))];
-        notes.extend(option_names(&self.options, &self.target.target));
+        notes.extend(self.named_options());
         let calibration = match (&self.calibration, self.network.network.calibration.known()) {
             (Some(_), _) => "data",
             (None, Some(_)) => "network file",
@@ -260,7 +275,8 @@ impl Job<'_> {
         report(&Known {
             target: &self.target.target,
             network: NetworkInfo { file: file_name(&file), sha256, ..NetworkInfo::default() },
-            options: option_names(&self.options, &self.target.target),
+            options: self.named_options(),
+            host: self.host.as_ref().map(|host| &host.part),
             quantized: known.quantized,
             graph: known.graph,
             image: known.image,

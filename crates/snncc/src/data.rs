@@ -8,10 +8,10 @@ use snncc_data::{
     Coding, DEFAULT_DELTA, Encoded, HostBias, InputCoding, SampleValues, Samples, Stimulus, clipped_values, encode_with,
 };
 use snncc_formats::data_files::{DataKind, read_labels, read_samples};
-use snncc_ids::{Diagnostic, Diagnostics, code, did_you_mean};
+use snncc_ids::{Diagnostic, Diagnostics, ProjectionId, code, did_you_mean};
 use snncc_ir::network::RunDefaults;
 use snncc_ir::shapes::Shapes;
-use snncc_ir::{Ir, IrNeurons, IrWeights, Network, Node, PopulationRole};
+use snncc_ir::{Ir, IrNeurons, IrWeights, Network, Node, PopulationRole, Projection};
 use std::path::PathBuf;
 
 /// Steps of a sample where neither the user nor the data says.
@@ -307,20 +307,21 @@ pub(crate) fn ports_of_network(network: &Network, shapes: &Shapes) -> Vec<Port> 
 /// With a synaptic filter, the current that a constant input settles at is taken from the first step on.
 pub(crate) struct HostCurrents {
     ir: Ir,
+    /// Inputs that get spikes: layers on the host.
+    spiking: Vec<String>,
 }
 
 impl HostCurrents {
-    /// For a lowered network.
+    /// For a lowered network, in which `spiking` are inputs that get spikes.
     ///
     /// # Errors
     /// `SNN0210` where an input reaches neurons through integer weights or to integer neurons, which have no float units, or
     /// neurons that reset by subtraction, whose membrane no bias reaches.
-    pub(crate) fn new(ir: Ir) -> Result<Self, Diagnostics> {
+    pub(crate) fn new(ir: Ir, spiking: Vec<String>) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::new();
-        for (id, projection) in ir.graph.projections.iter_with_ids() {
-            if ir.graph.populations[projection.source].role != PopulationRole::Input {
-                continue;
-            }
+        let currents = Self { ir, spiking };
+        let ir = &currents.ir;
+        for (id, projection) in currents.projections() {
             let float_weights = matches!(ir.weights[id], IrWeights::Float(_));
             let float_neurons = matches!(ir.neurons[projection.target], Some(IrNeurons::Float(_)));
             if !float_weights || !float_neurons {
@@ -334,17 +335,35 @@ impl HostCurrents {
                     "constant currents reach `{}`, which resets by subtraction: on the chip only spikes add up there",
                     target.name
                 );
-                problems.push(mismatch(message).at(&*target.item).help("use the coding rate, poisson or spikes"));
+                let on_host =
+                    format!("let the host compute `{0}` and send its spikes: compile with `--host {0}`", target.name);
+                let problem = mismatch(message).at(&*target.item).help(on_host);
+                problems.push(problem.help("or use the coding rate, poisson or spikes"));
             }
         }
-        problems.into_result(Self { ir }).map(|(currents, _)| currents)
+        problems.into_result(()).map(|_| currents)
+    }
+
+    /// The projections whose sources are constant values.
+    fn projections(&self) -> impl Iterator<Item = (ProjectionId, &Projection)> {
+        let constant = |projection: &Projection| {
+            let source = &self.ir.graph.populations[projection.source];
+            source.role == PopulationRole::Input && !self.spiking.contains(&source.name)
+        };
+        self.ir.graph.projections.iter_with_ids().filter(move |(_, projection)| constant(projection))
+    }
+
+    /// Products of a sample: each constant value with each weight it meets.
+    pub(crate) fn products(&self) -> u64 {
+        self.projections().map(|(_, projection)| projection.synapse_count()).sum()
     }
 
     /// Whether a filter makes the currents approximate in the first steps: the names of such populations.
     pub(crate) fn filtered(&self) -> Vec<String> {
         let graph = &self.ir.graph;
-        let reached = graph.projections.iter().filter(|p| graph.populations[p.source].role == PopulationRole::Input);
-        let mut names: Vec<String> = reached
+        let mut names: Vec<String> = self
+            .projections()
+            .map(|(_, projection)| projection)
             .filter(|projection| match &self.ir.neurons[projection.target] {
                 Some(IrNeurons::Float(params)) => params.current_keep.values().iter().any(|keep| *keep != 0.0),
                 _ => false,
@@ -359,13 +378,9 @@ impl HostCurrents {
     pub(crate) fn of(&self, analog: &[(String, Vec<f64>)]) -> Vec<HostBias> {
         let graph = &self.ir.graph;
         let mut currents: Vec<Option<Vec<f64>>> = vec![None; graph.populations.len()];
-        for (id, projection) in graph.projections.iter_with_ids() {
+        for (id, projection) in self.projections() {
             let source = &graph.populations[projection.source];
-            let Some((_, values)) =
-                analog.iter().find(|(port, _)| source.role == PopulationRole::Input && *port == source.name)
-            else {
-                continue;
-            };
+            let Some((_, values)) = analog.iter().find(|(port, _)| *port == source.name) else { continue };
             let IrWeights::Float(weights) = &self.ir.weights[id] else { continue };
             let Some(IrNeurons::Float(params)) = &self.ir.neurons[projection.target] else { continue };
             let current =

@@ -126,7 +126,7 @@ impl<'a> Experiment<'a> {
         };
         let network = &spiking.network;
         let options = options(&network.network, &target.target, &args.lowering, &quantize, &mapping)?;
-        let job = Job { network, target, options, calibration: None };
+        let job = Job { network, target, options, calibration: None, host: None };
         let mut follower = Follower::new(session, &[]);
         let compiled = job.compile(&mut follower).map_err(|stopped| stopped.problems)?;
         let quantized = compiled.routed.placed().partitioned().ir().clone();
@@ -138,7 +138,7 @@ impl<'a> Experiment<'a> {
         };
         let program = Program::load(&opened.image, &opened.target)?;
         let units = Some(quantized.clone());
-        let running = Running::new(opened, program, network.network.clone(), spiking.data.clone(), units)?;
+        let running = Running::new(opened, program, network.network.clone(), spiking.data.clone(), units, None)?;
         Ok((OnChip { running, quantized }, follower.warnings))
     }
 

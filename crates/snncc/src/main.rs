@@ -13,6 +13,7 @@ mod data;
 mod early_exit;
 mod evaluation;
 mod files;
+mod host;
 mod ledger_args;
 mod load;
 mod output;

@@ -5,7 +5,7 @@
 
 use crate::files::sha256_hex;
 use serde::{Deserialize, Serialize};
-use snncc_chip::{HardwareModel, Target, TargetFile};
+use snncc_chip::{HardwareModel, HostCosts, Target, TargetFile};
 use snncc_formats::ron_network::{read_network, write_network};
 use snncc_formats::tensor_files::{AnyTensor, read_npz, write_npz};
 use snncc_ids::{Diagnostic, Diagnostics, Id, ProjectionId, code};
@@ -21,6 +21,8 @@ pub(crate) const PROGRAM: &str = "program.snnbin";
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The report.
 pub(crate) const REPORT: &str = "report.json";
+/// What the host's arithmetic costs.
+pub(crate) const HOST_COSTS_FILE: &str = "target/host.ron";
 /// What the command said.
 pub(crate) const DIAGNOSTICS: &str = "diagnostics.jsonl";
 /// Where a failed compilation leaves its report if the folder holds an earlier result.
@@ -34,8 +36,8 @@ const ARRAY_LIMIT_BYTES: u64 = 16 << 30;
 
 /// Entries of an output folder that belong to snncc.
 fn is_own(name: &str) -> bool {
-    const OWN: [&str; 10] =
-        [MANIFEST, PROGRAM, REPORT, DIAGNOSTICS, FAILED, "network", "quantized", "target", "tables", "ir"];
+    const OWN: [&str; 11] =
+        [MANIFEST, PROGRAM, REPORT, DIAGNOSTICS, FAILED, "network", "host", "quantized", "target", "tables", "ir"];
     OWN.contains(&name) || run_number(name).is_some()
 }
 
@@ -72,6 +74,9 @@ pub(crate) struct Manifest {
     /// Whether neurons reset to a value where the network resets by subtraction.
     #[serde(default)]
     pub(crate) approximate_reset: bool,
+    /// Layers that run on the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) host: Vec<String>,
     /// SHA-256 of the files that later commands rely on.
     pub(crate) files: BTreeMap<String, String>,
     /// Milliseconds of each stage, only with `--timings`.
@@ -95,6 +100,7 @@ impl Manifest {
             align: true,
             allow_loop_latency: false,
             approximate_reset: false,
+            host: Vec::new(),
             files: BTreeMap::new(),
             timings_ms: Vec::new(),
         }
@@ -305,11 +311,11 @@ pub(crate) fn run_folders(folder: &Path) -> Vec<(u32, PathBuf)> {
     runs
 }
 
-/// The files of `network/`.
-pub(crate) fn network_files(network: &Network) -> Vec<(String, Vec<u8>)> {
+/// The files of a network's folder: `network` for the whole one, `host` for the host's part.
+pub(crate) fn network_files(folder: &str, network: &Network) -> Vec<(String, Vec<u8>)> {
     let written = write_network(network, "network.npz", INLINE_VALUES);
-    let mut files = vec![("network/network.ron".to_owned(), written.text.into_bytes())];
-    files.extend(written.files.into_iter().map(|(name, bytes)| (format!("network/{name}"), bytes)));
+    let mut files = vec![(format!("{folder}/network.ron"), written.text.into_bytes())];
+    files.extend(written.files.into_iter().map(|(name, bytes)| (format!("{folder}/{name}"), bytes)));
     files
 }
 
@@ -406,14 +412,39 @@ impl Opened {
         }
     }
 
-    /// The network as compiled.
+    /// The network as compiled; where layers run on the host, with these.
     ///
     /// # Errors
     /// Which file is missing or was changed.
     pub(crate) fn network(&self) -> Result<Network, String> {
-        let text = String::from_utf8(self.hashed("network/network.ron")?).map_err(|error| error.to_string())?;
-        let parsed = read_network(&text, &mut |name: &str| self.hashed(&format!("network/{name}")));
-        parsed.map(|parsed| parsed.network).map_err(|problems| format!("network/network.ron: {problems}"))
+        self.network_in("network")
+    }
+
+    /// The host's part of the network, where layers run on the host.
+    ///
+    /// # Errors
+    /// Which file is missing or was changed.
+    pub(crate) fn host_network(&self) -> Result<Option<Network>, String> {
+        if self.manifest.host.is_empty() { Ok(None) } else { self.network_in("host").map(Some) }
+    }
+
+    fn network_in(&self, folder: &str) -> Result<Network, String> {
+        let text = String::from_utf8(self.hashed(&format!("{folder}/network.ron"))?);
+        let text = text.map_err(|error| error.to_string())?;
+        let parsed = read_network(&text, &mut |name: &str| self.hashed(&format!("{folder}/{name}")));
+        parsed.map(|parsed| parsed.network).map_err(|problems| format!("{folder}/network.ron: {problems}"))
+    }
+
+    /// What the host's arithmetic costs; `None` in folders of a version that did not say.
+    ///
+    /// # Errors
+    /// Which file is missing or was changed.
+    pub(crate) fn host_costs(&self) -> Result<Option<HostCosts>, String> {
+        if !self.manifest.files.contains_key(HOST_COSTS_FILE) {
+            return Ok(None);
+        }
+        let text = String::from_utf8(self.hashed(HOST_COSTS_FILE)?).map_err(|error| error.to_string())?;
+        HostCosts::from_ron(&text).map(Some).map_err(|problems| format!("{HOST_COSTS_FILE}: {problems}"))
     }
 
     /// The integer IR.
@@ -473,124 +504,4 @@ pub(crate) fn read_report(path: &Path) -> Result<snncc_report::ReportData, Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use snncc_ids::{IdVec, PopulationId};
-    use snncc_ir::{
-        Connectivity, Delays, Graph, IntNeurons, IntWeights, Param, Population, PopulationRole, Projection,
-        ProjectionQuality, ResetModel, SignMode,
-    };
-
-    #[test]
-    fn a_folder_appears_whole_replaces_its_own_and_spares_others() {
-        let place = tempfile::tempdir().unwrap();
-        let out = place.path().join("deep/er/out");
-        let write = |files: &[&str], force| {
-            let folder = OutputFolder::begin(&out, force)?;
-            files.iter().try_for_each(|name| folder.write(name, "x"))?;
-            assert!(out.join(files[0]).exists() || existing(&out) != Existing::Own { compiled: false });
-            folder.commit()
-        };
-        write(&[MANIFEST, "tables/cores.csv"], false).unwrap();
-        assert_eq!(existing(&out), Existing::Own { compiled: false });
-        let run = next_run(&out).unwrap();
-        assert!(run.ends_with("run-001") && next_run(&out).unwrap().ends_with("run-002"));
-        std::fs::write(out.join("notes.txt"), "mine").unwrap();
-        write(&[MANIFEST, PROGRAM], false).unwrap();
-        assert!(!out.join("tables").exists() && !run.exists() && out.join(PROGRAM).exists());
-        assert_eq!(std::fs::read_to_string(out.join("notes.txt")).unwrap(), "mine");
-        std::fs::remove_file(out.join(MANIFEST)).unwrap();
-        assert!(write(&[MANIFEST], false).unwrap_err().contains("--force"));
-        write(&[MANIFEST], true).unwrap();
-        assert!(out.join("notes.txt").exists());
-        drop(OutputFolder::begin(&out, true).unwrap());
-        assert_eq!(std::fs::read_dir(out.parent().unwrap()).unwrap().count(), 1, "nothing is left beside the folder");
-        drop(OutputFolder::begin(&place.path().join("new/er/out"), false).unwrap());
-        assert!(!place.path().join("new").exists(), "a folder that was not finished leaves no parents");
-    }
-
-    fn ir() -> QuantizedIr {
-        let population = |name: &str, role, len: usize| Population {
-            name: name.into(),
-            shape: vec![len],
-            role,
-            latency_steps: 0,
-            item: format!("nodes/{name}"),
-        };
-        let mut graph = Graph::default();
-        let source = graph.populations.push(population("in", PopulationRole::Input, 2));
-        let target = graph.populations.push(population("a", PopulationRole::Neurons, 3));
-        graph.projections.push(Projection {
-            name: "in->a".into(),
-            source,
-            target,
-            source_len: 2,
-            target_len: 3,
-            connectivity: Connectivity::Dense,
-            delays: Delays::Uniform(1),
-            item: "nodes/w".into(),
-        });
-        let neurons = IntNeurons {
-            decay_u: Param::Uniform(4095),
-            decay_v: Param::PerNeuron(vec![1, 2, 3]),
-            threshold_mantissa: Param::Uniform(-1),
-            bias_mantissa: Param::Uniform(0),
-            bias_exponent: Param::Uniform(0),
-            refractory: Param::Uniform(1),
-            u_initial: Param::Uniform(0),
-            v_initial: Param::Uniform(0),
-            v_min_exponent: Some(23),
-            v_max_exponent: None,
-            reset: ResetModel::Lif,
-            noise: None,
-            start_step: 2,
-            units_per_volt: Param::Uniform(0.1),
-            v_offset: Param::Uniform(0.0),
-            spikes: true,
-        };
-        let weights = IntWeights {
-            mantissas: vec![-2, 0, 4, 254, -254, 6],
-            exponent: -1,
-            weight_bits: 8,
-            sign_mode: SignMode::Mixed,
-        };
-        let quality = ProjectionQuality { weights: 6, sqnr_db: f64::INFINITY, max_error: 0.1, zeroed: 0, clipped: 0 };
-        QuantizedIr {
-            graph,
-            neurons: vec![None, Some(neurons)].into(),
-            weights: vec![weights].into(),
-            outputs: vec![snncc_ir::OutputPort {
-                name: "out".into(),
-                population: PopulationId(1),
-                readout: snncc_ir::Readout::Spikes,
-            }],
-            dt_s: Some(1e-3),
-            population_quality: vec![None, None].into(),
-            projection_quality: vec![Some(quality)].into(),
-        }
-    }
-
-    #[test]
-    fn the_integer_ir_survives_its_files() {
-        let ir = ir();
-        let files = quantized_files(&ir);
-        let text = std::str::from_utf8(&files[0].1).unwrap();
-        assert_eq!(read_quantized(text, &files[1].1).unwrap(), ir);
-        assert!(read_quantized(text, &files[1].1[..10]).is_err());
-        assert!(read_quantized("(", &files[1].1).is_err());
-    }
-
-    #[test]
-    fn runs_are_numbered_and_files_of_others_are_not_runs() {
-        assert_eq!(run_number("run-012"), Some(12));
-        assert_eq!(run_number("run-1000"), Some(1000));
-        assert!(["run-", "run-1", "run-x01", "running"].iter().all(|name| run_number(name).is_none()));
-        assert!(is_own("tables") && !is_own("notes.txt"));
-    }
-
-    #[test]
-    fn arrays_are_named_in_the_order_of_projections() {
-        let weights: IdVec<ProjectionId, ()> = vec![(), ()].into();
-        assert_eq!(weights.ids().map(weights_name).collect::<Vec<_>>(), ["weights0000", "weights0001"]);
-    }
-}
+mod tests;

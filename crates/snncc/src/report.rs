@@ -2,13 +2,14 @@
 //!
 //! Resource figures are counted from the image itself, not taken from the partitioner.
 
+use crate::host::HostPart;
 use snncc_chip::{Limit, LoihiCore, Sourced, Target};
-use snncc_ids::{CoreId, Diagnostic, Severity};
+use snncc_ids::{CoreId, Diagnostic, PopulationId, Severity};
 use snncc_image::{CoreImage, Image};
 use snncc_ir::{Graph, PopulationRole, QuantizedIr, SignMode};
 use snncc_report::{
-    Basis, CoreRow, DiagnosticRow, Figure, LayerRow, LinkRow, NetworkInfo, PlacementRow, QuantizationRow, ReportData,
-    ResourceUse, SCHEMA_VERSION, Status, TargetInfo, Totals,
+    Basis, CoreRow, DiagnosticRow, Figure, HostRow, LayerRow, LinkRow, NetworkInfo, PlacementRow, QuantizationRow,
+    ReportData, ResourceUse, SCHEMA_VERSION, Status, TargetInfo, Totals,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,8 @@ pub(crate) struct Known<'a> {
     /// Structure, where there is no integer form yet.
     pub(crate) graph: Option<&'a Graph>,
     pub(crate) image: Option<&'a Image>,
+    /// Layers that run on the host.
+    pub(crate) host: Option<&'a HostPart>,
     /// The stage that gave up, if one did.
     pub(crate) failed: Option<String>,
     pub(crate) diagnostics: Vec<&'a Diagnostic>,
@@ -36,7 +39,8 @@ pub(crate) fn report(known: &Known<'_>) -> ReportData {
         let latencies = quantized.outputs.iter().map(|port| quantized.graph.populations[port.population].latency_steps);
         network.output_latency = latencies.max().map(|latency| Figure::exact(latency, "steps", "lowering"));
     }
-    let layers = graph.map_or_else(Vec::new, |graph| layers(graph, known.image));
+    let layers = graph.map_or_else(Vec::new, |graph| layers(graph, known));
+    let host = known.host.map_or_else(Vec::new, host_rows);
     let cores = known.image.map_or_else(Vec::new, |image| cores(image, target));
     ReportData {
         schema_version: SCHEMA_VERSION.to_owned(),
@@ -50,6 +54,7 @@ pub(crate) fn report(known: &Known<'_>) -> ReportData {
         options: known.options.clone(),
         totals: Totals::of(&layers, &cores),
         layers,
+        host,
         links: known.image.map_or_else(Vec::new, |image| links(image, target)),
         quantization: known.quantized.map_or_else(Vec::new, quantization),
         placement: known.image.map_or_else(Vec::new, |image| placement(image, target)),
@@ -96,19 +101,42 @@ fn target_info(target: &Target) -> TargetInfo {
     }
 }
 
-fn layers(graph: &Graph, image: Option<&Image>) -> Vec<LayerRow> {
+fn host_rows(host: &HostPart) -> Vec<HostRow> {
+    let row = |layer: &crate::host::HostLayer| HostRow {
+        name: layer.name.clone(),
+        shape: layer.shape.clone(),
+        neurons: Figure::exact(layer.neurons(), "neurons", "network"),
+        connections: Figure::exact(layer.connections, "connections", "network"),
+    };
+    host.layers.iter().map(row).collect()
+}
+
+fn layers(graph: &Graph, known: &Known<'_>) -> Vec<LayerRow> {
+    let is_on_host = |name: &str| known.host.is_some_and(|host| host.layers.iter().any(|layer| layer.name == name));
     let mut synapses = vec![0_u64; graph.populations.len()];
     for projection in &graph.projections {
         synapses[projection.target.0 as usize] += projection.synapse_count();
     }
-    let row = |(population, synapses): (&snncc_ir::Population, u64)| {
+    let row = |((id, population), synapses): ((PopulationId, &snncc_ir::Population), u64)| {
         let is_input = population.role == PopulationRole::Input;
-        let symbol = image.and_then(|image| image.populations.iter().find(|symbol| symbol.name == population.name));
+        let served = graph.sends_constants(id).then(|| {
+            let served = graph.populations.iter().find(|served| served.item == population.item);
+            served.expect("bug in snncc: a sender of constants serves no layer").name.clone()
+        });
+        let role = match (population.role, &served) {
+            (PopulationRole::Input, _) if is_on_host(&population.name) => "host",
+            (PopulationRole::Input, _) => "input",
+            (PopulationRole::Neurons, None) => "neurons",
+            (PopulationRole::Neurons, Some(_)) => "constants",
+        };
+        let symbol =
+            known.image.and_then(|image| image.populations.iter().find(|symbol| symbol.name == population.name));
         let cores = symbol.map(|symbol| symbol.locations.iter().map(|at| at.core).collect::<BTreeSet<_>>().len());
         let (neurons, elements) = if is_input { (0, population.len()) } else { (population.len(), 0) };
         LayerRow {
             name: population.name.clone(),
-            role: if is_input { "input" } else { "neurons" }.to_owned(),
+            role: role.to_owned(),
+            constants_of: served,
             shape: population.shape.clone(),
             neurons: Figure::exact(neurons, "neurons", "network"),
             elements: Figure::exact(elements, "elements", "network"),
@@ -118,7 +146,7 @@ fn layers(graph: &Graph, image: Option<&Image>) -> Vec<LayerRow> {
             item: population.item.clone(),
         }
     };
-    graph.populations.iter().zip(synapses).map(row).collect()
+    graph.populations.iter_with_ids().zip(synapses).map(row).collect()
 }
 
 /// Resources of a core, counted from its image as docs/CHIP_SEMANTICS.md says.

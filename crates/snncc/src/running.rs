@@ -2,17 +2,19 @@
 
 use crate::args::DataArgs;
 use crate::data::{self, Data, DataRequest, HostCurrents, Port};
+use crate::host::{HostPart, HostWork};
 use crate::output::{Opened, next_run};
 use crate::session::{Failure, Session};
 use serde_json::{Map, Value as Json, json};
-use snncc_chip::CostTable;
+use snncc_chip::{CostTable, HostCosts};
 use snncc_compile::lower::{LowerOptions, lower};
-use snncc_data::Coding;
+use snncc_data::{Coding, Stimulus};
 use snncc_emu::{CoreTrace, OverflowCount, Program, Totals};
-use snncc_ids::Diagnostics;
+use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::Readout;
+use snncc_ir::cut::cut;
 use snncc_ir::network::Reset;
-use snncc_ir::{IntNeurons, Network, QuantizedIr};
+use snncc_ir::{IntNeurons, Network, Node, QuantizedIr};
 use snncc_report::{Basis, Figure, Value};
 use snncc_verify::SampleInput;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,10 @@ pub(crate) struct Running {
     pub(crate) network: Network,
     pub(crate) data: Arc<Data>,
     currents: Option<HostCurrents>,
+    /// Layers that run on the host.
+    pub(crate) host: Option<HostPart>,
+    /// What the host's arithmetic costs.
+    pub(crate) host_costs: Option<HostCosts>,
     /// The integers, where an output reads membranes: their units are there.
     quantized: Option<QuantizedIr>,
 }
@@ -38,14 +44,24 @@ impl Running {
     pub(crate) fn open(session: &mut Session, folder: &Path, args: &DataArgs) -> Result<Self, Failure> {
         let opened = Opened::open(folder).map_err(|problems| session.fail(problems, None))?;
         let program = Program::load(&opened.image, &opened.target).map_err(|problems| session.fail(problems, None))?;
-        let ports: Vec<Port> = program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect();
         let network = opened.network().map_err(|message| session.fail_files(&message))?;
+        let host_network = opened.host_network().map_err(|message| session.fail_files(&message))?;
+        // Data is for the inputs of the whole network; those of a chip behind the host are others.
+        let ports: Vec<Port> = match &host_network {
+            None => program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect(),
+            Some(_) => {
+                let shapes = snncc_ir::shapes::infer(&network).map_err(|problems| session.fail(problems, None))?;
+                data::ports_of_network(&network, &shapes)
+            }
+        };
         let data = data::load(session, &DataRequest::new(args, &network.run), &ports)?;
         let reads_membranes = program.outputs().any(|(_, _, readout)| readout == Readout::Membrane);
         let quantized =
             reads_membranes.then(|| opened.quantized()).transpose().map_err(|message| session.fail_files(&message))?;
-        let running = Self::new(opened, program, network, Arc::new(data), quantized);
-        let running = running.map_err(|problems| session.fail(problems, None))?;
+        let host_costs = opened.host_costs().map_err(|message| session.fail_files(&message))?;
+        let running = Self::new(opened, program, network, Arc::new(data), quantized, host_network.as_ref());
+        let mut running = running.map_err(|problems| session.fail(problems, None))?;
+        running.host_costs = host_costs;
         for name in running.currents.iter().flat_map(HostCurrents::filtered) {
             session.note(&format!(
                 "note: `{name}` filters its input; the host writes the current that a constant input settles at, \
@@ -55,22 +71,34 @@ impl Running {
         Ok(running)
     }
 
-    /// Of what is in memory. `quantized` is needed where an output reads membranes.
+    /// Of what is in memory. `quantized` is needed where an output reads membranes, `host_network` where layers run on the
+    /// host.
     ///
     /// # Errors
-    /// `SNN0210` where constant currents cannot be made of the input.
+    /// `SNN0210` where constant currents cannot be made of the input; what the float reference says of the host's part.
     pub(crate) fn new(
         opened: Opened,
         program: Program,
         network: Network,
         data: Arc<Data>,
         quantized: Option<QuantizedIr>,
+        host_network: Option<&Network>,
     ) -> Result<Self, Diagnostics> {
         let currents = match data.coding {
             Coding::ConstantCurrent => Some(host_currents(&opened, &network)?),
             _ => None,
         };
-        Ok(Self { opened, program, network, data, currents, quantized })
+        let is_sent = |name: &&str| opened.manifest.host.iter().any(|layer| layer == name);
+        let (sent, others): (Vec<&str>, Vec<&str>) = program.inputs().map(|(name, _)| name).partition(is_sent);
+        let is_input =
+            |name: &str| network.find(name).is_some_and(|id| matches!(network.nodes[id].node, Node::Input { .. }));
+        if let Some(name) = others.into_iter().find(|name| host_network.is_some() && !is_input(name)) {
+            let message = format!("nothing feeds the chip's input `{name}`: it is neither an input nor on the host");
+            return Err(Diagnostic::error(code::HOST_CUT, message).help("compile the network again").into());
+        }
+        let sent = sent.into_iter().map(str::to_owned).collect();
+        let host = host_network.map(|network| HostPart::new(network, sent)).transpose()?;
+        Ok(Self { opened, program, network, data, currents, host, host_costs: None, quantized })
     }
 
     /// Registers and units of a population that an output's membrane is read from.
@@ -85,11 +113,30 @@ impl Running {
     /// # Errors
     /// What the coding says of the data.
     pub(crate) fn sample(&self, sample: usize) -> Result<SampleInput, Diagnostics> {
-        let mut coded = self.data.sample(sample)?;
-        if let Some(currents) = &self.currents {
-            coded.stimulus.host_biases = currents.of(&coded.analog);
+        self.sample_and_work(sample).map(|(input, _)| input)
+    }
+
+    /// What a sample feeds network and chip, and what the host computed for it.
+    ///
+    /// # Errors
+    /// What the coding says of the data.
+    pub(crate) fn sample_and_work(&self, sample: usize) -> Result<(SampleInput, HostWork), Diagnostics> {
+        let coded = self.data.sample(sample)?;
+        let (mut stimulus, analog) = (coded.stimulus, coded.analog);
+        let (mut whole, mut work) = (None, HostWork::default());
+        if let Some(host) = &self.host {
+            let (sent, done) = host.run(&stimulus, &analog, self.data.steps)?;
+            let read = |name: &str| self.program.inputs().any(|(input, _)| input == name);
+            let mut ports: Vec<_> = stimulus.ports.iter().filter(|port| read(&port.port)).cloned().collect();
+            ports.extend(sent);
+            whole = Some(std::mem::replace(&mut stimulus, Stimulus { ports, host_biases: Vec::new() }));
+            work = done;
         }
-        Ok(SampleInput { stimulus: coded.stimulus, analog: coded.analog })
+        if let Some(currents) = &self.currents {
+            stimulus.host_biases = currents.of(&analog);
+            work.multiply_accumulates += u128::from(currents.products());
+        }
+        Ok((SampleInput { stimulus, analog, whole }, work))
     }
 
     /// Chip steps of a sample: network steps and the longest latency of an output (of any population, without outputs).
@@ -132,7 +179,9 @@ fn host_currents(opened: &Opened, network: &Network) -> Result<HostCurrents, Dia
         reset: opened.manifest.approximate_reset.then_some(Reset::ToValue),
         ..LowerOptions::default()
     };
-    HostCurrents::new(lower(network, &options)?.ir)
+    let layers = &opened.manifest.host;
+    let of_chip = if layers.is_empty() { None } else { Some(cut(network, layers)?.chip) };
+    HostCurrents::new(lower(of_chip.as_ref().unwrap_or(network), &options)?.ir, layers.clone())
 }
 
 /// Sums over samples.
@@ -140,6 +189,9 @@ fn host_currents(opened: &Opened, network: &Network) -> Result<HostCurrents, Dia
 pub(crate) struct RunSums {
     pub(crate) samples: u64,
     pub(crate) synaptic_events: u128,
+    /// Those of them that spikes of the host activated, and their energy.
+    pub(crate) first_synaptic_events: u128,
+    pub(crate) first_synapses_fj: u128,
     pub(crate) packets: u128,
     pub(crate) hops: u128,
     pub(crate) host_spikes: u128,
@@ -172,6 +224,8 @@ impl RunSums {
     pub(crate) fn add(&mut self, totals: &Totals, cores: &[CoreTrace]) {
         self.samples += 1;
         self.synaptic_events += u128::from(totals.synaptic_events);
+        self.first_synaptic_events += u128::from(totals.first_synaptic_events);
+        self.first_synapses_fj += totals.first_synapses_fj;
         self.packets += u128::from(totals.packets);
         self.hops += u128::from(totals.hops);
         self.host_spikes += u128::from(totals.host_spikes);

@@ -46,9 +46,9 @@ fn a_calibrated_rule_goes_from_convert_to_emulate() {
     // The same figures, sample by sample.
     let rows = predictions(&place);
     let sum: u32 = rows.iter().map(|[step, ..]| step).sum();
-    assert_eq!(f64::from(sum) / rows.len() as f64, mean_steps);
+    assert!((f64::from(sum) / rows.len() as f64 - mean_steps).abs() < 1e-9, "{sum} {mean_steps}");
     let same = rows.iter().filter(|[_, early, full]| early == full).count();
-    assert_eq!(same as f64 / rows.len() as f64, number(&exit["agreement"]));
+    assert!((same as f64 / rows.len() as f64 - number(&exit["agreement"])).abs() < 1e-9, "{same} {exit}");
     // All steps are the full run; each step costs something.
     let by_step = result["accuracy_by_step"].as_array().unwrap();
     assert_eq!(by_step.len(), 32);

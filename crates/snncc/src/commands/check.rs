@@ -3,6 +3,7 @@
 use crate::args::CheckArgs;
 use crate::compilation::{Fit, Follower, Job, apply_overrides, options};
 use crate::conversion;
+use crate::host::OnHost;
 use crate::load;
 use crate::session::{self, Outcome, Session};
 use serde_json::json;
@@ -38,6 +39,17 @@ pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
     };
     apply_overrides(&mut network.network, &args.lowering);
     let mut findings = Findings { problems: Vec::new(), fit: None, fits: None };
+    let host = match OnHost::of(&network.network, &args.host.host) {
+        Ok(host) => host,
+        Err(problems) => {
+            let failure = session.fail(network.annotate(problems.0), Some(&network.source));
+            if args.json {
+                print_json(session, &findings, false);
+            }
+            return Err(failure);
+        }
+    };
+    let chip_network = host.as_ref().map_or(&network.network, |host| &host.cut.chip);
     match &target {
         None => {
             let options = LowerOptions {
@@ -46,17 +58,17 @@ pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
                 reset: args.lowering.approximate_reset.then_some(snncc_ir::network::Reset::ToValue),
                 ..LowerOptions::default()
             };
-            match lower(&network.network, &options) {
+            match lower(chip_network, &options) {
                 Ok(lowered) => findings.problems = lowered.warnings,
                 Err(problems) => findings.problems = problems.0,
             }
         }
         Some(target) => {
-            let options = options(&network.network, &target.target, &args.lowering, &args.quantize, &args.mapping);
+            let options = options(chip_network, &target.target, &args.lowering, &args.quantize, &args.mapping);
             match options {
                 Err(problems) => findings.problems = problems.0,
                 Ok(options) => {
-                    let job = Job { network: &network, target, options, calibration: None };
+                    let job = Job { network: &network, target, options, calibration: None, host };
                     with_target(session, &job, &mut findings);
                 }
             }
@@ -95,6 +107,9 @@ pub(crate) fn run(session: &mut Session, args: &CheckArgs) -> Outcome {
 
 /// Checks a trained network: every node of the file, and what becomes of it.
 fn model(session: &mut Session, args: &CheckArgs) -> Outcome {
+    if !args.host.host.is_empty() {
+        return Err(session.usage("--host is for spiking networks; `snncc compile` takes it for a trained one too"));
+    }
     let model = conversion::read(session, &args.network)?;
     let options = args.conversion.options(conversion::STEPS, args.lowering.dt);
     let fates = prepare::check(&model.ann, &options);

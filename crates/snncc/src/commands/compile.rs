@@ -6,10 +6,11 @@ use crate::compilation::{Follower, Job, Results, apply_overrides, options};
 use crate::conversion;
 use crate::data::{self, DataRequest};
 use crate::files::sha256_hex;
+use crate::host::OnHost;
 use crate::load::{self, LoadedNetwork, LoadedTarget};
 use crate::output::{
-    DIAGNOSTICS, Existing, FAILED, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT, existing,
-    network_files, quantized_files, write_file,
+    DIAGNOSTICS, Existing, FAILED, HOST_COSTS_FILE, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT,
+    existing, network_files, quantized_files, write_file,
 };
 use crate::session::{self, Failure, Outcome, Session, print_json};
 use crate::stage_text;
@@ -46,14 +47,23 @@ pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
         (Ok(network), Ok(target)) => (network, target),
         (Err(failure), Ok(target)) => {
             let network = LoadedNetwork::unread(&args.network);
-            let job = Job { network: &network, target: &target, options: Options::default(), calibration: None };
+            let job =
+                Job { network: &network, target: &target, options: Options::default(), calibration: None, host: None };
             return Err(leave_failure(session, folder, &output, &job, "read", failure, args.json));
         }
         (_, Err(failure)) => return Err(failure),
     };
     apply_overrides(&mut network.network, &args.lowering);
-    let options = options(&network.network, &target.target, &args.lowering, &args.quantize, &args.mapping);
-    let mut job = Job { network: &network, target: &target, options: Options::default(), calibration: None };
+    let mut job =
+        Job { network: &network, target: &target, options: Options::default(), calibration: None, host: None };
+    match OnHost::of(&network.network, &args.host.host) {
+        Ok(host) => job.host = host,
+        Err(problems) => {
+            let failure = session.fail(network.annotate(problems.0), Some(&network.source));
+            return Err(leave_failure(session, folder, &output, &job, "host", failure, args.json));
+        }
+    }
+    let options = options(job.chip_network(), &target.target, &args.lowering, &args.quantize, &args.mapping);
     job.options = match options {
         Ok(options) => options,
         Err(problems) => {
@@ -166,6 +176,7 @@ pub(crate) fn manifest(job: &Job<'_>, inputs: &[(String, String, String)], comma
     manifest.align = job.options.align;
     manifest.allow_loop_latency = job.options.allow_loop_latency;
     manifest.approximate_reset = job.options.reset.is_some();
+    manifest.host = job.host.as_ref().map_or_else(Vec::new, |host| host.cut.layers.clone());
     manifest.inputs = inputs
         .iter()
         .map(|(role, file, sha256)| InputEntry { role: role.clone(), file: file.clone(), sha256: sha256.clone() })
@@ -220,10 +231,12 @@ pub(crate) fn write(
         .report(session, &Results { quantized: Some(quantized), image: Some(&compiled.image), ..Results::default() });
     debug_assert_eq!(report.check_totals(), Ok(()));
     let mut files = vec![(PROGRAM.to_owned(), compiled.image.to_bytes())];
-    files.extend(network_files(&job.network.network));
+    files.extend(network_files("network", &job.network.network));
+    files.extend(job.host.iter().flat_map(|host| network_files("host", &host.cut.host)));
     files.extend(quantized_files(quantized));
     files.push(("target/target.ron".to_owned(), job.target.target_text.clone().into_bytes()));
     files.push(("target/hardware-model.ron".to_owned(), job.target.model_text.clone().into_bytes()));
+    files.push((HOST_COSTS_FILE.to_owned(), snncc_chip::HOST_COSTS.as_bytes().to_vec()));
     for (name, bytes) in &files {
         folder.write(name, bytes)?;
         manifest.files.insert(name.clone(), sha256_hex(bytes));
@@ -313,6 +326,10 @@ fn summary(session: &Session, report: &ReportData, output: &Path) -> serde_json:
         "neurons": report.totals.neurons.value,
         "synapses": report.totals.synapses.value,
         "cores": report.totals.cores.value,
+        "host": report.host.iter().map(|layer| json!({
+            "name": layer.name, "shape": layer.shape, "neurons": layer.neurons.value,
+            "connections": layer.connections.value,
+        })).collect::<Vec<_>>(),
         "usable_cores": report.target.usable_cores,
         "output_latency_steps": report.network.output_latency.as_ref().map(|latency| latency.value),
         "layers": layers,
@@ -346,6 +363,14 @@ fn print(session: &Session, report: &ReportData, output: &Path, as_json: bool) {
         report.target.usable_cores,
         report.target.name
     ));
+    for layer in &report.host {
+        session::print(&format!(
+            "on the host: `{}`, {}, {}\n",
+            layer.name,
+            layer.neurons.text(),
+            layer.connections.text()
+        ));
+    }
     let warnings = session.count(Severity::Warning);
     if warnings > 0 {
         session::print(&format!("{warnings} warning(s), also in {}\n", output.join(DIAGNOSTICS).display()));

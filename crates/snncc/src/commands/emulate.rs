@@ -6,6 +6,7 @@
 use crate::args::{EmulateArgs, Trace as TraceKind};
 use crate::commands::verify::{compare, mismatches};
 use crate::early_exit::{Watch, WatchSummary, Watched};
+use crate::host::HostWork;
 use crate::output::{REPORT, write_file};
 use crate::running::{
     ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, time_figure,
@@ -21,7 +22,7 @@ use snncc_formats::tensor_files::write_npz;
 use snncc_ids::{Diagnostic, Diagnostics};
 use snncc_image::Readout;
 use snncc_ir::Tensor;
-use snncc_report::{Basis, Figure, RunSection, Table, Value, count_text, energy_text, time_text};
+use snncc_report::{Basis, Figure, HostRun, LayerRow, RunSection, Table, Value, count_text, energy_text, time_text};
 use snncc_verify::{Verification, largest, predicted_by_membrane, predicted_by_spikes};
 use std::path::Path;
 
@@ -37,6 +38,8 @@ pub(crate) struct SampleResult {
     pub(crate) class: Option<u32>,
     /// What the output said after each step, where that was asked for.
     watched: Watched,
+    /// What the host computed.
+    work: HostWork,
     warnings: Vec<Diagnostic>,
 }
 
@@ -78,9 +81,9 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     warn(session, &samples);
     let checked = check(session, &running, if interrupted() { 0 } else { args.check_samples })?;
     let folder = running.results_folder(session, args.output.as_ref())?;
-    let summary = Summary::new(&running, &samples, chip_steps, watch.as_ref());
-    let json = summary.json(interrupted(), checked.as_ref());
     let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
+    let summary = Summary::new(&running, &samples, chip_steps, &report.layers, watch.as_ref());
+    let json = summary.json(interrupted(), checked.as_ref());
     report.run = Some(summary.section());
     debug_assert_eq!(report.check_totals(), Ok(()));
     let write = || -> Result<(), String> {
@@ -147,7 +150,7 @@ pub(crate) fn run_sample(
     options: &RunOptions,
     watch: Option<&Watch>,
 ) -> Result<SampleResult, Diagnostics> {
-    let input = running.sample(sample)?;
+    let (input, work) = running.sample_and_work(sample)?;
     let stimulus = running.program.prepare(&input.stimulus)?;
     let trace = emulator.run(&stimulus, chip_steps, options);
     let latencies = running.program.populations().map(|(_, _, latency)| latency);
@@ -166,6 +169,7 @@ pub(crate) fn run_sample(
         slowest_step_ps: trace.step_records.iter().map(|step| step.time_ps).max().unwrap_or(0),
         class: class(running, &trace),
         watched: watch.map_or_else(Watched::default, |watch| watch.look(running, &trace)),
+        work,
         warnings: trace.overflow_warnings(&running.program),
         cores: trace.cores,
     })
@@ -310,6 +314,10 @@ struct Summary<'a> {
     sums: RunSums,
     layers: Vec<(String, u128)>,
     inputs: Vec<(String, u128)>,
+    /// What the host computed, where it runs layers or makes currents.
+    host: Option<HostWork>,
+    /// What the compilation says of each population.
+    rows: Vec<LayerRow>,
     slowest_step_ps: u64,
     /// Correct and labelled samples.
     correct: Option<(u64, u64)>,
@@ -317,13 +325,21 @@ struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    fn new(running: &'a Running, samples: &[(usize, SampleResult)], chip_steps: u32, watch: Option<&'a Watch>) -> Self {
+    fn new(
+        running: &'a Running,
+        samples: &[(usize, SampleResult)],
+        chip_steps: u32,
+        rows: &[LayerRow],
+        watch: Option<&'a Watch>,
+    ) -> Self {
         let mut sums = RunSums::default();
+        let mut work = HostWork::default();
         let mut layers: Vec<(String, u128)> =
             running.program.populations().map(|(name, _, _)| (name.to_owned(), 0)).collect();
         let mut inputs: Vec<(String, u128)> = running.program.inputs().map(|(name, _)| (name.to_owned(), 0)).collect();
         for (_, result) in samples {
             sums.add(&result.totals, &result.cores);
+            work.add(&result.work);
             layers.iter_mut().zip(&result.spikes).for_each(|((_, sum), count)| *sum += u128::from(*count));
             inputs.iter_mut().zip(&result.input_spikes).for_each(|((_, sum), count)| *sum += u128::from(*count));
         }
@@ -337,7 +353,25 @@ impl<'a> Summary<'a> {
             let seen = samples.iter().map(|(number, result)| (*number, result.class, &result.watched));
             WatchSummary::new(watch, running.data.labels.as_deref(), seen)
         });
-        Self { running, chip_steps, sums, layers, inputs, slowest_step_ps, correct, watched }
+        let host = (running.host.is_some() || work != HostWork::default()).then_some(work);
+        let rows = rows.to_vec();
+        Self { running, chip_steps, sums, layers, inputs, host, rows, slowest_step_ps, correct, watched }
+    }
+
+    /// A population's name, and what it is where it is no layer of the network on the chip.
+    fn title(&self, name: &str) -> String {
+        self.rows.iter().find(|row| row.name == name).map_or_else(|| name.to_owned(), LayerRow::title)
+    }
+
+    /// Synaptic events of the first layer on the chip, and the rest.
+    fn events_by_layer(&self) -> [(&'static str, u128); 2] {
+        let first = self.sums.first_synaptic_events;
+        [("first layer", first), ("later layers", self.sums.synaptic_events - first)]
+    }
+
+    /// The host's energy by kind of operation, where something is known of it.
+    fn host_energy_fj(&self) -> Option<[(&'static str, u128); 3]> {
+        Some(self.host?.energy_fj(self.running.host_costs.as_ref()?))
     }
 
     fn spikes(&self) -> u128 {
@@ -388,6 +422,9 @@ impl<'a> Summary<'a> {
             "chip_spikes": Value::from(sums.fired),
             "updates": Value::from(sums.updated),
             "synaptic_events": Value::from(sums.synaptic_events),
+            "first_layer_synaptic_events": Value::from(sums.first_synaptic_events),
+            "first_layer_synapse_energy_fj": Value::from(sums.first_synapses_fj),
+            "constant_sources": constant_sources(&self.rows),
             "packets": Value::from(sums.packets),
             "hops": Value::from(sums.hops),
             "time_ps": Value::from(sums.time_ps),
@@ -401,7 +438,13 @@ impl<'a> Summary<'a> {
             "host": {
                 "spikes": Value::from(sums.host_spikes), "messages": Value::from(sums.host_messages),
                 "writes": Value::from(sums.host_writes),
+                "layers": self.running.opened.manifest.host,
+                "work": self.host.map(|work| json_counts(work.parts(), false)),
+                "energy_fj": self.host_energy_fj().map(|parts| json_counts(parts, true)),
             },
+            "chip_and_host_energy_fj": self.host_energy_fj().map(|parts| {
+                Value::from(sums.total_energy_fj() + parts.iter().map(|(_, part)| part).sum::<u128>())
+            }),
             "cores": cores,
             "checked_samples": checked.map_or(0, |checked| checked.samples),
             "mismatches": checked.map(mismatches),
@@ -431,6 +474,10 @@ impl<'a> Summary<'a> {
             spikes,
             total_spikes: counted(self.spikes(), "spikes"),
             synaptic_events: counted(sums.synaptic_events, "events"),
+            synaptic_events_by_layer: self
+                .events_by_layer()
+                .map(|(part, count)| (part.to_owned(), counted(count, "events")))
+                .to_vec(),
             packets: counted(sums.packets, "packets"),
             hops: counted(sums.hops, "hops"),
             time: time_figure(sums.time_ps, table),
@@ -440,6 +487,8 @@ impl<'a> Summary<'a> {
                 .map(|(part, energy_fj)| (part, energy_figure(energy_fj, table)))
                 .collect(),
             total_energy: energy_figure(sums.total_energy_fj(), table),
+            first_layer_energy: Some(energy_figure(sums.first_synapses_fj, table)),
+            host: self.host.map(|work| self.host_section(&work)),
             overflows: named(OVERFLOWS, sums.overflows)
                 .into_iter()
                 .map(|(kind, count)| (kind, counted(count, "events")))
@@ -461,6 +510,39 @@ impl<'a> Summary<'a> {
         }
     }
 
+    fn host_section(&self, work: &HostWork) -> HostRun {
+        let named = |name: &str| name.replace('_', " ");
+        let counts = work
+            .parts()
+            .map(|(kind, count)| (named(kind), Figure::new(count, "operations", Basis::Counted, "layers on the host")));
+        let Some((costs, parts)) = self.running.host_costs.as_ref().zip(self.host_energy_fj()) else {
+            let caveats = vec!["the host's energy is not known: compile again".to_owned()];
+            return HostRun {
+                work: counts.to_vec(),
+                energy: vec![],
+                total_energy: None,
+                energy_with_chip: None,
+                caveats,
+            };
+        };
+        let total: u128 = parts.iter().map(|(_, part)| part).sum();
+        let figure = |energy_fj: u128| {
+            Figure::new(energy_fj, "fJ", Basis::Modelled, &format!("counted operations × {}", costs.name))
+        };
+        let with_chip = self.sums.total_energy_fj() + total;
+        let source = format!("counted events × {} and {}", self.running.opened.target.file.costs, costs.name);
+        HostRun {
+            work: counts.to_vec(),
+            energy: parts.map(|(kind, part)| (named(kind), figure(part))).to_vec(),
+            total_energy: Some(figure(total)),
+            energy_with_chip: Some(Figure::new(with_chip, "fJ", Basis::Modelled, &source)),
+            caveats: vec![
+                format!("the host's energy is {}", costs.about),
+                "the host's time is left out, and its spikes cost no hops on their way to the cores".to_owned(),
+            ],
+        }
+    }
+
     fn text(&self, dir: &Path, folder: &Path) -> String {
         let sums = &self.sums;
         let samples = sums.samples as f64;
@@ -478,17 +560,36 @@ impl<'a> Summary<'a> {
         let mut row = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
         let number = |total: u128| snncc_report::number_text((total as f64 / samples).into());
         for (name, count) in self.inputs.iter().chain(&self.layers) {
-            row(&format!("spikes of {name}"), number(*count));
+            row(&format!("spikes of {}", self.title(name)), number(*count));
         }
         row("synaptic events", number(sums.synaptic_events));
+        for (part, count) in self.events_by_layer() {
+            row(&format!("  {part}"), number(count));
+        }
         row("packets", number(sums.packets));
         row("modelled time", time_text(sums.time_ps as f64 / samples));
-        row("modelled energy", energy_text(sums.total_energy_fj() as f64 / samples));
+        let energy = |total: u128| energy_text(total as f64 / samples);
+        row("modelled energy", energy(sums.total_energy_fj()));
+        row("  synapses of the first layer", energy(sums.first_synapses_fj));
+        for (kind, count) in self.host.iter().flat_map(HostWork::parts) {
+            row(&format!("host: {}", kind.replace('_', " ")), number(count));
+        }
+        if let Some(parts) = self.host_energy_fj() {
+            let host: u128 = parts.iter().map(|(_, part)| part).sum();
+            row("host: energy, arithmetic alone", energy(host));
+            row("energy, chip and host", energy(sums.total_energy_fj() + host));
+        }
         out += &table.text(2);
         out += &self.watched.as_ref().map_or(String::new(), |watched| watched.text(self.running.data.steps));
         out += &format!("costs: {}; all figures in {}\n", self.running.opened.target.file.costs, folder.display());
         out
     }
+}
+
+/// Populations that send constants, with the layer that each serves.
+fn constant_sources(rows: &[LayerRow]) -> Json {
+    let source = |row: &LayerRow| Some((row.name.clone(), json!(row.constants_of.as_ref()?)));
+    Json::Object(rows.iter().filter_map(source).collect())
 }
 
 /// The coding's name on the command line.

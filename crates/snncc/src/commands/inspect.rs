@@ -51,6 +51,8 @@ fn print_text(as_json: bool, text: &str) {
 struct Program {
     image: Image,
     target: Target,
+    /// Layers that run on the host.
+    host: Vec<String>,
 }
 
 fn image(session: &mut Session, args: &InspectArgs, is_image: bool) -> Outcome {
@@ -63,14 +65,14 @@ fn image(session: &mut Session, args: &InspectArgs, is_image: bool) -> Outcome {
         return Ok(0);
     }
     let program = match opened {
-        Ok(Opened { image, target, .. }) => Program { image, target },
+        Ok(Opened { image, target, manifest, .. }) => Program { image, target, host: manifest.host },
         Err(problems) if !is_image => return Err(session.fail(problems, None)),
         // An image alone: its target must be a built-in one.
         Err(_) => {
             let file = crate::files::InputFile::read(&args.path).map_err(|problems| session.fail(problems, None))?;
             let image = Image::from_bytes(&file.bytes).map_err(|problems| session.fail(problems, None))?;
             let target = snncc_chip::target(&image.target_name).map_err(|problems| session.fail(problems, None))?;
-            Program { image, target }
+            Program { image, target, host: Vec::new() }
         }
     };
     let value = match (&args.neuron, args.core) {
@@ -154,7 +156,7 @@ impl Program {
             })
             .collect();
         let ports = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>();
-        json!({
+        let mut overview = json!({
             "hardware_model": image.model_name,
             "hardware_model_sha256": crate::files::hex(&image.model_hash),
             "target": image.target_name,
@@ -167,7 +169,11 @@ impl Program {
                 "synapse_words": core.synapse_words.len(),
             })).collect::<Vec<_>>(),
             "notes": image.notes.iter().map(|(key, text)| json!({ "key": key, "text": text })).collect::<Vec<_>>(),
-        })
+        });
+        if !self.host.is_empty() {
+            overview["host_layers"] = json!(self.host);
+        }
+        overview
     }
 
     /// Name of the neuron at a place.
@@ -194,6 +200,9 @@ impl Program {
 
     fn neuron(&self, name: &str, neuron: u32) -> Result<Value, String> {
         let populations = &self.image.populations;
+        if self.host.iter().any(|layer| layer == name) {
+            return Err(format!("`{name}` runs on the host and sits on no core"));
+        }
         let Some(population) = populations.iter().find(|population| population.name == name) else {
             let names: Vec<&str> = populations.iter().map(|population| population.name.as_str()).collect();
             let guess = did_you_mean(name, names.iter().copied());

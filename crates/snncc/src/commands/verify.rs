@@ -13,7 +13,9 @@ use snncc_formats::tensor_files::npz_names;
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_ir::{Network, Node, QuantizedIr};
 use snncc_reference::float::{FloatNetwork, FloatOptions};
-use snncc_report::{Basis, Figure, LossRow, Table, Value, VerificationSection, count_text, energy_text, time_text};
+use snncc_report::{
+    Basis, Figure, LayerRow, LossRow, Table, Value, VerificationSection, count_text, energy_text, time_text,
+};
 use snncc_verify::{EmulatedChip, Plan, Verification, Witnesses, verify};
 use std::path::Path;
 
@@ -42,7 +44,7 @@ pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     if args.json {
         print_json(&json);
     } else {
-        print(&text(&args.dir, &running, &verification, &folder));
+        print(&text(&args.dir, &running, &report.layers, &verification, &folder));
     }
     let problems = verification.diagnostics();
     if problems.is_empty() {
@@ -203,6 +205,7 @@ fn json_result(running: &Running, verification: &Verification) -> Json {
         "time_ps": Value::from(chip.time_ps),
         "energy_fj": parts(&chip.energy_fj, true),
         "overflows": parts(&chip.overflows, false),
+        "host_layers": running.opened.manifest.host,
         "mismatches": mismatches(verification),
         "exact": verification.exact,
         "first_divergence": verification.exact.first,
@@ -247,7 +250,7 @@ fn section(running: &Running, verification: &Verification) -> VerificationSectio
 }
 
 /// The result for people.
-pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, folder: &Path) -> String {
+fn text(dir: &Path, running: &Running, rows: &[LayerRow], verification: &Verification, folder: &Path) -> String {
     let exact = &verification.exact;
     let verdict = if exact.agrees() { "agree in every spike" } else { "DISAGREE" };
     let mut out = format!(
@@ -263,7 +266,7 @@ pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, f
     for layer in &exact.populations {
         let loss = verification.losses.iter().find(|loss| loss.population == layer.population);
         table.row(vec![
-            layer.population.clone(),
+            rows.iter().find(|row| row.name == layer.population).map_or(layer.population.clone(), LayerRow::title),
             loss.map_or("–".to_owned(), |loss| snncc_report::number_text(loss.float_spikes.into())),
             snncc_report::number_text(loss.map_or(layer.integer_spikes, |loss| loss.integer_spikes).into()),
             snncc_report::number_text(layer.mismatches.into()),
@@ -283,6 +286,10 @@ pub(crate) fn text(dir: &Path, running: &Running, verification: &Verification, f
             verification.flipped.len(),
             verification.samples
         );
+    }
+    if let Some(host) = &running.host {
+        let names: Vec<&str> = host.layers.iter().map(|layer| layer.name.as_str()).collect();
+        out += &format!("on the host, and so equal to the float reference: {}\n", names.join(", "));
     }
     let chip = &verification.chip;
     let samples = verification.samples.max(1) as f64;
