@@ -1,11 +1,14 @@
 //! An image as text for people: every register, axon and synapse, long tables cut short with a visible count of the rest.
 
-use crate::image::{AxonTable, CompartmentConfig, CoreImage, Image, NoiseTarget, Readout, ResetModel, SynapseFormat};
+use crate::image::{
+    AxonTable, CompartmentConfig, CoreImage, Image, NoiseTarget, OutputPort, PopulationSymbol, Readout, ResetModel,
+    SynapseFormat,
+};
 use crate::synapses::{BlockLayout, Entry, decode_list};
 use std::fmt::{self, Display, Write};
 
 /// Rows of a table that [`dump`] shows.
-const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 16;
 /// Items of a row that are shown.
 const ITEMS: usize = 16;
 
@@ -16,28 +19,40 @@ pub fn dump(image: &Image, layout: BlockLayout) -> String {
 
 /// The image as text, each table cut after `rows` rows.
 pub fn dump_rows(image: &Image, layout: BlockLayout, rows: usize) -> String {
-    let mut out = Text { text: String::new(), rows };
-    out.line(
-        0,
-        format_args!("image for target {} (model {}, {})", image.target_name, image.model_name, hex(&image.model_hash)),
-    );
+    let mut out = Text::new(rows);
+    head(&mut out, &image.target_name, &image.model_name, &image.model_hash);
     out.table(0, "input ports", image.inputs.len(), |out, at| {
         let port = &image.inputs[at];
         let (axons, elements) = (port.axons.targets.len(), port.axons.rows());
         out.line(1, format_args!("{} {:?}: {elements} elements, {axons} axons", port.name, port.shape));
         axon_rows(out, 2, "element", &port.axons);
     });
-    out.table(0, "output ports", image.outputs.len(), |out, at| {
-        let port = &image.outputs[at];
+    ports_and_populations(&mut out, &image.outputs, &image.populations);
+    for core in &image.cores {
+        dump_core(&mut out, core, layout);
+    }
+    tail(&mut out, &image.notes);
+    out.text
+}
+
+/// What an image is for.
+pub(crate) fn head(out: &mut Text, target_name: &str, model_name: &str, model_hash: &[u8]) {
+    out.line(0, format_args!("image for target {target_name} (model {model_name}, {})", hex(model_hash)));
+}
+
+/// Output ports and populations.
+pub(crate) fn ports_and_populations(out: &mut Text, outputs: &[OutputPort], populations: &[PopulationSymbol]) {
+    out.table(0, "output ports", outputs.len(), |out, at| {
+        let port = &outputs[at];
         let readout = match port.readout {
             Readout::Spikes => "spikes",
             Readout::Membrane => "membrane",
         };
-        let population = image.populations.get(port.population as usize).map_or("?", |population| &population.name);
+        let population = populations.get(port.population as usize).map_or("?", |population| &population.name);
         out.line(1, format_args!("{}: {readout} of {population}", port.name));
     });
-    out.table(0, "populations", image.populations.len(), |out, at| {
-        let population = &image.populations[at];
+    out.table(0, "populations", populations.len(), |out, at| {
+        let population = &populations[at];
         let places: Vec<String> = runs(population.locations.iter().map(|place| (place.core, place.compartment)));
         let units = match population.units_per_volt[..] {
             [units] => format!("{units} units per volt"),
@@ -47,14 +62,14 @@ pub fn dump_rows(image: &Image, layout: BlockLayout, rows: usize) -> String {
         out.line(1, format_args!("{} {:?}: latency {latency}, {units}", population.name, population.shape));
         out.table(2, "neurons (in order) at core.compartment", places.len(), |out, at| out.line(3, &places[at]));
     });
-    for core in &image.cores {
-        dump_core(&mut out, core, layout);
-    }
-    out.table(0, "notes", image.notes.len(), |out, at| {
-        let (key, value) = &image.notes[at];
+}
+
+/// Notes.
+pub(crate) fn tail(out: &mut Text, notes: &[(String, String)]) {
+    out.table(0, "notes", notes.len(), |out, at| {
+        let (key, value) = &notes[at];
         out.line(1, format_args!("{key}: {value}"));
     });
-    out.text
 }
 
 fn dump_core(out: &mut Text, core: &CoreImage, layout: BlockLayout) {
@@ -212,18 +227,22 @@ impl Display for Format<'_> {
 }
 
 /// Text with bounded tables.
-struct Text {
-    text: String,
+pub(crate) struct Text {
+    pub(crate) text: String,
     rows: usize,
 }
 
 impl Text {
-    fn line(&mut self, indent: usize, line: impl Display) {
+    pub(crate) fn new(rows: usize) -> Self {
+        Self { text: String::new(), rows }
+    }
+
+    pub(crate) fn line(&mut self, indent: usize, line: impl Display) {
         let _ = writeln!(self.text, "{:1$}{line}", "", 2 * indent);
     }
 
     /// A heading and the rows, or nothing if there are none.
-    fn table(&mut self, indent: usize, name: &str, len: usize, mut row: impl FnMut(&mut Self, usize)) {
+    pub(crate) fn table(&mut self, indent: usize, name: &str, len: usize, mut row: impl FnMut(&mut Self, usize)) {
         if len == 0 {
             return;
         }
@@ -237,7 +256,7 @@ impl Text {
     }
 
     /// One line of items, cut short as a table is.
-    fn items<T>(&mut self, indent: usize, label: &str, items: &[T], show: impl Fn(&T) -> String) {
+    pub(crate) fn items<T>(&mut self, indent: usize, label: &str, items: &[T], show: impl Fn(&T) -> String) {
         let mut shown: Vec<String> = items.iter().take(ITEMS.max(self.rows)).map(show).collect();
         if items.len() > shown.len() {
             shown.push(format!("… {} more", items.len() - shown.len()));

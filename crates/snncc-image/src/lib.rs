@@ -5,6 +5,7 @@
 //! judged by the emulator, which recounts every capacity itself.
 
 mod bytes;
+mod container;
 mod dump;
 mod image;
 mod read;
@@ -12,6 +13,7 @@ pub mod spinnaker;
 mod synapses;
 mod write;
 
+pub use container::Family;
 pub use dump::{dump, dump_rows};
 pub use image::{
     AxonTable, AxonTarget, CompartmentConfig, Compartments, CoreImage, CoreSettings, Image, InAxon, InputPort,

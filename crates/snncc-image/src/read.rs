@@ -1,111 +1,43 @@
 //! Bytes to image: checks every count before allocating, every CRC, every index.
 
 use crate::bytes::{Fault, Reader};
-use crate::image::{
-    AxonTable, AxonTarget, CompartmentConfig, CoreImage, CoreSettings, Image, InAxon, InputPort, Location,
-    NoiseSetting, NoiseTarget, OutputPort, PopulationSymbol, Readout, ResetModel, SignMode, SynapseFormat, SynapseList,
-    ThresholdConfig, VERSION_MAJOR,
+use crate::container::{
+    Container, Family, Refusal, check_shape, check_symbols, damaged, read_chip, read_notes, read_outputs, read_symbols,
 };
-use crate::write::{MAGIC, SECTIONS};
-use snncc_ids::{Diagnostic, Diagnostics, code};
+use crate::image::{
+    AxonTable, AxonTarget, CompartmentConfig, CoreImage, CoreSettings, Image, InAxon, InputPort, NoiseSetting,
+    NoiseTarget, ResetModel, SignMode, SynapseFormat, SynapseList, ThresholdConfig,
+};
+use snncc_ids::Diagnostics;
 
 impl Image {
     /// Reads an image.
     ///
     /// # Errors
-    /// `SNN0108` for a newer major version, `SNN0109` with what is wrong and where for anything damaged.
+    /// `SNN0108` for a newer major version, `SNN0701` for an image of another family, `SNN0109` with what is wrong and where
+    /// for anything damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Image, Diagnostics> {
-        read(bytes).map_err(|fault| match fault {
-            Refusal::Damaged(what) => {
-                Diagnostic::error(code::IMAGE_DAMAGED, format!("not a sound placement image: {what}"))
-                    .help("compile the network again")
-                    .into()
-            }
-            Refusal::Version(version) => Diagnostic::error(
-                code::UNSUPPORTED_VERSION,
-                format!("the image has format version {version}; this snncc reads {VERSION_MAJOR}"),
-            )
-            .help("compile the network again, or use the snncc that wrote the image")
-            .into(),
-        })
+        read(bytes).map_err(Diagnostics::from)
     }
-}
-
-enum Refusal {
-    Damaged(String),
-    Version(u16),
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Damaged(fault.0)
-    }
-}
-
-fn damaged<T>(what: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault(what.into()))
 }
 
 fn read(bytes: &[u8]) -> Result<Image, Refusal> {
-    let mut header = Reader::new(bytes);
-    if header.take(4)? != MAGIC {
-        return Err(Refusal::Damaged("it does not begin with `SNNB`".into()));
-    }
-    let major = header.u16()?;
-    if major > VERSION_MAJOR {
-        return Err(Refusal::Version(major));
-    }
-    header.u16()?;
-    let count = header.count(24)?;
-    let mut sections = Vec::with_capacity(count);
-    for _ in 0..count {
-        let tag: [u8; 4] = header.take(4)?.try_into().expect("bug in snncc: length");
-        sections.push((tag, header.u64()?, header.u64()?, header.u32()?));
-    }
-    let covered = header.position();
-    if header.u32()? != crc32fast::hash(&bytes[..covered]) {
-        return Err(Refusal::Damaged("the header's CRC does not match".into()));
-    }
-    let section = |tag: &[u8; 4]| -> Result<Reader<'_>, Fault> {
-        let name = String::from_utf8_lossy(tag).into_owned();
-        let Some((_, offset, length, crc)) = sections.iter().find(|section| section.0 == *tag) else {
-            return damaged(format!("section {name} is missing"));
-        };
-        let body = usize::try_from(*offset)
-            .ok()
-            .zip(usize::try_from(*length).ok())
-            .and_then(|(offset, length)| bytes.get(offset..offset.checked_add(length)?));
-        match body {
-            Some(body) if crc32fast::hash(body) == *crc => Ok(Reader::new(body)),
-            Some(_) => damaged(format!("the CRC of section {name} does not match")),
-            None => damaged(format!("section {name} lies beyond the end of the file: it is truncated")),
-        }
+    let [mut chip, mut cores, mut ports, mut symbols, mut notes] = Container::open(bytes)?.sections(Family::Loihi)?;
+    let (model_name, model_hash, target_name) = read_chip(&mut chip)?;
+    let image = Image {
+        model_name,
+        model_hash,
+        target_name,
+        cores: cores.list(30, read_core)?,
+        inputs: ports.list(12, |reader| {
+            Ok(InputPort { name: reader.text()?, shape: reader.list(4, Reader::u32)?, axons: read_axons(reader)? })
+        })?,
+        outputs: read_outputs(&mut ports)?,
+        populations: read_symbols(&mut symbols)?,
+        notes: read_notes(&mut notes)?,
     };
-    let mut image = Image {
-        model_name: String::new(),
-        model_hash: [0; 32],
-        target_name: String::new(),
-        cores: Vec::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        populations: Vec::new(),
-        notes: Vec::new(),
-    };
-    let [chip, core, port, symbol, note] = SECTIONS;
-    read_chip(&mut section(chip)?, &mut image)?;
-    image.cores = section(core)?.list(30, read_core)?;
-    read_ports(&mut section(port)?, &mut image)?;
-    image.populations = section(symbol)?.list(20, read_population)?;
-    image.notes = section(note)?.list(8, |reader| Ok((reader.text()?, reader.text()?)))?;
     check_references(&image)?;
     Ok(image)
-}
-
-fn read_chip(reader: &mut Reader<'_>, image: &mut Image) -> Result<(), Fault> {
-    image.model_name = reader.text()?;
-    image.model_hash = reader.take(32)?.try_into().expect("bug in snncc: length");
-    image.target_name = reader.text()?;
-    Ok(())
 }
 
 fn read_core(reader: &mut Reader<'_>) -> Result<CoreImage, Fault> {
@@ -232,34 +164,6 @@ fn read_axons(reader: &mut Reader<'_>) -> Result<AxonTable, Fault> {
     Ok(table)
 }
 
-fn read_ports(reader: &mut Reader<'_>, image: &mut Image) -> Result<(), Fault> {
-    image.inputs = reader.list(12, |reader| {
-        Ok(InputPort { name: reader.text()?, shape: reader.list(4, Reader::u32)?, axons: read_axons(reader)? })
-    })?;
-    image.outputs = reader.list(9, |reader| {
-        Ok(OutputPort {
-            name: reader.text()?,
-            population: reader.u32()?,
-            readout: match reader.u8()? {
-                0 => Readout::Spikes,
-                1 => Readout::Membrane,
-                other => return damaged(format!("unknown readout {other}")),
-            },
-        })
-    })?;
-    Ok(())
-}
-
-fn read_population(reader: &mut Reader<'_>) -> Result<PopulationSymbol, Fault> {
-    Ok(PopulationSymbol {
-        name: reader.text()?,
-        shape: reader.list(4, Reader::u32)?,
-        latency_steps: reader.u32()?,
-        locations: reader.list(8, |reader| Ok(Location { core: reader.u32()?, compartment: reader.u32()? }))?,
-        units_per_volt: reader.list(8, Reader::f64)?,
-    })
-}
-
 fn check_references(image: &Image) -> Result<(), Fault> {
     if !image.cores.windows(2).all(|pair| pair[0].core < pair[1].core) {
         return damaged("cores are not in ascending order");
@@ -293,28 +197,5 @@ fn check_references(image: &Image) -> Result<(), Fault> {
         }
         check_shape(&port.name, &port.shape, port.axons.rows())?;
     }
-    for port in &image.outputs {
-        if port.population as usize >= image.populations.len() {
-            return damaged(format!("output `{}` reads an unknown population", port.name));
-        }
-    }
-    for population in &image.populations {
-        check_shape(&population.name, &population.shape, population.locations.len())?;
-        let lost = population
-            .locations
-            .iter()
-            .any(|place| find(place.core).is_none_or(|core| place.compartment as usize >= core.compartments.len()));
-        if lost {
-            return damaged(format!("a neuron of `{}` sits on a compartment that does not exist", population.name));
-        }
-        if ![1, population.locations.len()].contains(&population.units_per_volt.len()) {
-            return damaged(format!("population `{}` has {} scales", population.name, population.units_per_volt.len()));
-        }
-    }
-    Ok(())
-}
-
-fn check_shape(name: &str, shape: &[u32], len: usize) -> Result<(), Fault> {
-    let product = shape.iter().try_fold(1_usize, |product, len| product.checked_mul(*len as usize));
-    if product == Some(len) { Ok(()) } else { damaged(format!("`{name}` has shape {shape:?} but {len} elements")) }
+    check_symbols(&image.outputs, &image.populations, |core| find(core).map(|core| core.compartments.len()))
 }

@@ -1,7 +1,16 @@
 //! The decoded image of a SpiNNaker-like machine: routing tables of its chips, and the memories of their cores.
 //!
 //! What is in a core's memories is kept as the words that a core reads (docs/IMAGE_FORMAT.md, "SpiNNaker-like machines");
-//! `layout` says what they mean.
+//! [`layout`] and [`table`] say what they mean. **Invariant:** an image that came out of [`SpinnakerImage::from_bytes`] is
+//! structurally sound, down to the synapses; that it fits a machine is judged by the emulator.
+
+mod dump;
+pub mod layout;
+mod read;
+pub mod table;
+mod write;
+
+pub use dump::{dump, dump_rows};
 
 use crate::image::{OutputPort, PopulationSymbol};
 
@@ -14,6 +23,8 @@ pub struct SpinnakerImage {
     pub model_hash: [u8; 32],
     /// Name of the target.
     pub target_name: String,
+    /// Cores of each chip, with those of the system: the unit of core numbers over all chips. At most 26.
+    pub cores_per_chip: u32,
     /// Chips with an entry or a core in use, by ascending number.
     pub chips: Vec<ChipImage>,
     /// Input ports.
@@ -25,6 +36,15 @@ pub struct SpinnakerImage {
     pub populations: Vec<PopulationSymbol>,
     /// Free text by key: how the image was made.
     pub notes: Vec<(String, String)>,
+}
+
+impl SpinnakerImage {
+    /// The core with this number over all chips.
+    pub fn core(&self, number: u32) -> Option<&ApplicationCore> {
+        let (chip, core) = (number.checked_div(self.cores_per_chip)?, number.checked_rem(self.cores_per_chip)?);
+        let chip = &self.chips[self.chips.binary_search_by_key(&chip, |image| image.chip).ok()?];
+        Some(&chip.cores[chip.cores.binary_search_by_key(&core, |image| image.core).ok()?])
+    }
 }
 
 /// One chip.
@@ -54,16 +74,26 @@ pub struct RouteEntry {
 pub struct ApplicationCore {
     /// Number on its chip.
     pub core: u32,
-    /// Key of its neuron 0; neuron `i` sends `key + (i << colour_bits)`. `None`: its spikes go nowhere.
+    /// Key of its neuron (or source) 0; neuron `i` sends `key + (i << colour_bits)`. `None`: its spikes go nowhere.
     pub key: Option<u32>,
     /// What it runs.
     pub program: CoreProgram,
 }
 
+impl ApplicationCore {
+    /// Neurons, or sources of an injector: how many keys it has.
+    pub fn sources(&self) -> usize {
+        match &self.program {
+            CoreProgram::Injector(sources) => *sources as usize,
+            CoreProgram::Neurons(core) => core.neurons.len(),
+        }
+    }
+}
+
 /// What a core runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoreProgram {
-    /// Sends packets for the host: that many sources.
+    /// Sends packets for the host: that many sources, 1 to 2^16 − 1. All are elements of one input.
     Injector(u32),
     /// Neurons.
     Neurons(NeuronCore),
@@ -87,7 +117,7 @@ pub struct NeuronCore {
     pub start_step: u32,
     /// Membrane parameters.
     pub neurons: NeuronRegion,
-    /// Synapse types.
+    /// State and constants of each synapse type of the synapse parameters. A delta program does not use them: may be empty.
     pub synapse_types: Vec<SynapseTypeRegion>,
     /// Synapse parameters: words of the region.
     pub synapse_parameters: Vec<u32>,
@@ -152,6 +182,6 @@ pub struct SpikeInput {
     pub name: String,
     /// Shape.
     pub shape: Vec<u32>,
-    /// Injectors in the order of the elements: core over all chips, and number of elements.
+    /// Injectors in the order of the elements: core over all chips, and number of elements, which is that of its sources.
     pub injectors: Vec<(u32, u32)>,
 }

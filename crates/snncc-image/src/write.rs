@@ -1,45 +1,16 @@
 //! Image to bytes. The layout is documented in docs/IMAGE_FORMAT.md; change both together.
 
 use crate::bytes::Writer;
-use crate::image::{
-    AxonTable, CoreImage, Image, NoiseTarget, Readout, ResetModel, SignMode, VERSION_MAJOR, VERSION_MINOR,
-};
-
-pub(crate) const MAGIC: &[u8; 4] = b"SNNB";
-pub(crate) const SECTIONS: [&[u8; 4]; 5] = [b"CHIP", b"CORE", b"PORT", b"SYMB", b"NOTE"];
+use crate::container::{Family, write_chip, write_container, write_notes, write_outputs, write_shape, write_symbols};
+use crate::image::{AxonTable, CoreImage, Image, NoiseTarget, ResetModel, SignMode};
 
 impl Image {
     /// The image as bytes: a header, five sections, each with its CRC-32.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bodies = [chip(self), cores(self), ports(self), symbols(self), notes(self)];
-        let mut out = Writer::default();
-        out.bytes.extend_from_slice(MAGIC);
-        out.u16(VERSION_MAJOR);
-        out.u16(VERSION_MINOR);
-        out.u32(SECTIONS.len() as u32);
-        let mut offset = 12 + 24 * SECTIONS.len() as u64 + 4;
-        for (tag, body) in SECTIONS.iter().zip(&bodies) {
-            out.bytes.extend_from_slice(*tag);
-            out.u64(offset);
-            out.u64(body.len() as u64);
-            out.u32(crc32fast::hash(body));
-            offset += body.len() as u64;
-        }
-        let header_crc = crc32fast::hash(&out.bytes);
-        out.u32(header_crc);
-        for body in &bodies {
-            out.bytes.extend_from_slice(body);
-        }
-        out.bytes
+        let chip = write_chip(&self.model_name, &self.model_hash, &self.target_name);
+        let bodies = [chip, cores(self), ports(self), write_symbols(&self.populations), write_notes(&self.notes)];
+        write_container(Family::Loihi, bodies)
     }
-}
-
-fn chip(image: &Image) -> Vec<u8> {
-    let mut out = Writer::default();
-    out.text(&image.model_name);
-    out.bytes.extend_from_slice(&image.model_hash);
-    out.text(&image.target_name);
-    out.bytes
 }
 
 fn cores(image: &Image) -> Vec<u8> {
@@ -151,59 +122,14 @@ fn axons(out: &mut Writer, table: &AxonTable) {
     }
 }
 
-fn shape(out: &mut Writer, shape: &[u32]) {
-    out.count(shape.len());
-    for len in shape {
-        out.u32(*len);
-    }
-}
-
 fn ports(image: &Image) -> Vec<u8> {
     let mut out = Writer::default();
     out.count(image.inputs.len());
     for port in &image.inputs {
         out.text(&port.name);
-        shape(&mut out, &port.shape);
+        write_shape(&mut out, &port.shape);
         axons(&mut out, &port.axons);
     }
-    out.count(image.outputs.len());
-    for port in &image.outputs {
-        out.text(&port.name);
-        out.u32(port.population);
-        out.u8(match port.readout {
-            Readout::Spikes => 0,
-            Readout::Membrane => 1,
-        });
-    }
-    out.bytes
-}
-
-fn symbols(image: &Image) -> Vec<u8> {
-    let mut out = Writer::default();
-    out.count(image.populations.len());
-    for population in &image.populations {
-        out.text(&population.name);
-        shape(&mut out, &population.shape);
-        out.u32(population.latency_steps);
-        out.count(population.locations.len());
-        for location in &population.locations {
-            out.u32(location.core);
-            out.u32(location.compartment);
-        }
-        out.count(population.units_per_volt.len());
-        for units in &population.units_per_volt {
-            out.f64(*units);
-        }
-    }
-    out.bytes
-}
-
-fn notes(image: &Image) -> Vec<u8> {
-    let mut out = Writer::default();
-    out.count(image.notes.len());
-    for (key, value) in &image.notes {
-        out.text(key);
-        out.text(value);
-    }
+    write_outputs(&mut out, &image.outputs);
     out.bytes
 }

@@ -1,5 +1,8 @@
 //! The bytes of the image: pinned by a dump, and safe to read whatever they are.
 
+mod common;
+
+use common::{FIRST_SECTION, golden, hex_dump, seal};
 use snncc_image::{
     AxonTable, AxonTarget, BlockLayout, CompartmentConfig, Compartments, CoreImage, CoreSettings, Entry, Image, InAxon,
     InputPort, Location, NoiseSetting, NoiseTarget, OutputPort, PopulationSymbol, Readout, ResetModel, SignMode,
@@ -130,25 +133,6 @@ fn tiny() -> Image {
     }
 }
 
-/// Sixteen bytes a line, with their offset.
-fn hex_dump(bytes: &[u8]) -> String {
-    let line = |(number, chunk): (usize, &[u8])| {
-        let hex: Vec<String> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{:06x}  {}\n", number * 16, hex.join(" "))
-    };
-    bytes.chunks(16).enumerate().map(line).collect()
-}
-
-/// Compares with a golden file; `BLESS=1 cargo test -p snncc-image` writes it anew.
-fn golden(name: &str, text: &str) {
-    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text, expected, "{path} differs: a change of the format needs a new version in docs/IMAGE_FORMAT.md");
-}
-
 #[test]
 fn bytes_are_those_of_the_golden_dump() {
     golden("tiny.hex", &hex_dump(&tiny().to_bytes()));
@@ -213,28 +197,12 @@ fn every_truncation_and_every_flipped_bit_is_noticed() {
     }
 }
 
-/// Makes all CRCs right again.
-fn seal(bytes: &mut [u8]) {
-    for section in 0..5 {
-        let entry = 12 + 24 * section;
-        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
-        let (start, len) = (number(entry + 4), number(entry + 12));
-        if let Some(body) = start.checked_add(len).and_then(|end| bytes.get(start..end)) {
-            let crc = crc32fast::hash(body);
-            bytes[entry + 20..entry + 24].copy_from_slice(&crc.to_le_bytes());
-        }
-    }
-    let covered = 12 + 24 * 5;
-    let crc = crc32fast::hash(&bytes[..covered]);
-    bytes[covered..covered + 4].copy_from_slice(&crc.to_le_bytes());
-}
-
 /// Damage behind right checksums: an answer of either kind, never a panic, and what is accepted can be shown and written.
 #[test]
 fn sealed_damage_never_panics() {
     let bytes = tiny().to_bytes();
     let (mut accepted, mut refused) = (0, 0);
-    for at in 12 + 24 * 5 + 4..bytes.len() {
+    for at in FIRST_SECTION..bytes.len() {
         for value in [0x00, 0x01, 0x07, 0x7f, 0x80, 0xff] {
             let mut damaged = bytes.clone();
             damaged[at] = value;
@@ -256,7 +224,7 @@ fn sealed_damage_never_panics() {
 #[test]
 fn huge_counts_are_refused_before_they_are_believed() {
     let bytes = tiny().to_bytes();
-    for at in 12 + 24 * 5 + 4..bytes.len() - 4 {
+    for at in FIRST_SECTION..bytes.len() - 4 {
         let mut damaged = bytes.clone();
         damaged[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         seal(&mut damaged);
