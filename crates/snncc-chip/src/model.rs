@@ -97,7 +97,7 @@ pub enum CoreKind {
     /// Compartments with current and voltage in fixed point, axons, a shared synapse memory.
     Loihi(LoihiCore),
     /// A processor with local memories that runs neurons as programs, and its share of the chip.
-    Spinnaker(SpinnakerCore),
+    Spinnaker(Box<SpinnakerCore>),
 }
 
 /// A Loihi-like core.

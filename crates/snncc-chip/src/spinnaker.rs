@@ -26,8 +26,6 @@ pub struct SpinnakerCore {
 pub struct SpinnakerLimits {
     /// Neurons on a core.
     pub neurons: Sourced<u32>,
-    /// Poisson sources on a core.
-    pub poisson_sources: Sourced<u32>,
     /// Instruction memory of a core.
     pub itcm_bytes: Sourced<u64>,
     /// Data memory of a core.

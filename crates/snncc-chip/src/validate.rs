@@ -153,7 +153,6 @@ fn check_spinnaker(checker: &mut Checker<'_>, core: &SpinnakerCore) {
     let limits = &core.limits;
     for (item, value) in [
         ("limits/neurons", &limits.neurons),
-        ("limits/poisson_sources", &limits.poisson_sources),
         ("limits/row_words", &limits.row_words),
         ("limits/routing_entries", &limits.routing_entries),
         ("limits/incoming_spikes", &limits.incoming_spikes),

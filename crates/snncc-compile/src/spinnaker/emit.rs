@@ -1,13 +1,228 @@
 //! What stands in the memories of the machine.
+//!
+//! A core's rows lie in blocks, one for each projection from each core that sends to it; the master population table leads from
+//! the key of a packet to the rows of its sender. Rows of a block have one length, so the sender's number is enough to find one.
 
-use super::machine::{machine, working_core};
-use super::split::{Block, Slice, Split, bits_for, global_core};
+use super::machine::working_core;
+use super::split::{Block, Slice, Split};
+use itertools::Itertools;
+use rayon::prelude::*;
 use snncc_chip::{SpinnakerCore, Target};
-use snncc_image::spinnaker::SpinnakerImage;
-use snncc_ir::spinnaker::SpinnakerIr;
-use snncc_multicast::Mapping;
+use snncc_ids::PopulationId;
+use snncc_image::spinnaker::layout::{Synapse, SynapseFormat, SynapseParameters, push_block};
+use snncc_image::spinnaker::table::{PopulationEntry, PopulationTable};
+use snncc_image::spinnaker::{
+    ApplicationCore, ChipImage, CoreProgram, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
+    SpinnakerImage, SynapseTypeRegion,
+};
+use snncc_image::{Location, OutputPort, PopulationSymbol, Readout};
+use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr, SpinnakerNeurons};
+use snncc_ir::{Param, PopulationRole};
+use snncc_multicast::{LINKS, Machine, Mapping, Table};
 
 /// Lays a mapped network out.
-pub(super) fn emit(_ir: &SpinnakerIr, _split: &Split, _mapping: &Mapping, _target: &Target) -> SpinnakerImage {
-    todo!()
+pub(super) fn emit(
+    ir: &SpinnakerIr,
+    split: &Split,
+    mapping: &Mapping,
+    machine: &Machine,
+    target: &Target,
+) -> SpinnakerImage {
+    let layout = Layout { ir, split, mapping, machine, target, core: target.model.spinnaker().expect("bug in snncc") };
+    let cores: Vec<CoreProgram> =
+        (0..split.slices.len()).into_par_iter().map(|slice| layout.program(slice)).collect();
+    let mut chips: Vec<ChipImage> = mapping
+        .tables
+        .iter()
+        .zip(0_u32..)
+        .map(|(table, chip)| ChipImage { chip, routes: layout.routes(chip, table), cores: Vec::new() })
+        .collect();
+    let mut sends = vec![false; split.slices.len()];
+    split.blocks.iter().for_each(|block| sends[block.source as usize] = true);
+    for (slice, program) in cores.into_iter().enumerate() {
+        let key = sends[slice].then_some(mapping.keys[slice].key);
+        let core = ApplicationCore { core: layout.core_of(slice), key, program };
+        chips[mapping.chips[slice] as usize].cores.push(core);
+    }
+    chips.iter_mut().for_each(|chip| chip.cores.sort_unstable_by_key(|core| core.core));
+    chips.retain(|chip| !chip.routes.is_empty() || !chip.cores.is_empty());
+    let neurons = |id: PopulationId| ir.graph.populations[id].role == PopulationRole::Neurons;
+    let symbols: Vec<PopulationId> = ir.graph.populations.ids().filter(|id| neurons(*id)).collect();
+    let outputs = ir.outputs.iter().map(|port| OutputPort {
+        name: port.name.clone(),
+        population: symbols.binary_search(&port.population).expect("bug in snncc: an output reads neurons") as u32,
+        readout: match port.readout {
+            snncc_ir::Readout::Spikes => Readout::Spikes,
+            snncc_ir::Readout::Membrane => Readout::Membrane,
+        },
+    });
+    SpinnakerImage {
+        cores_per_chip: target.cores_per_chip(),
+        model_name: target.model.name.clone(),
+        model_hash: target.model.hash(),
+        target_name: target.name().to_owned(),
+        inputs: ir.graph.populations.ids().filter(|id| !neurons(*id)).map(|id| layout.input(id)).collect(),
+        outputs: outputs.collect(),
+        populations: symbols.iter().map(|id| layout.symbol(*id)).collect(),
+        chips,
+        notes: Vec::new(),
+    }
+}
+
+struct Layout<'a> {
+    ir: &'a SpinnakerIr,
+    split: &'a Split,
+    mapping: &'a Mapping,
+    machine: &'a Machine,
+    target: &'a Target,
+    core: &'a SpinnakerCore,
+}
+
+impl Layout<'_> {
+    /// The working core that the mapper's number on a chip stands for.
+    fn working(&self, chip: u32, core: u32) -> u32 {
+        let first = self.machine.resources(chip).map_or(0, |resources| resources.first_core);
+        working_core(self.target, chip, first.into(), core)
+    }
+
+    /// Core of a slice on its chip.
+    fn core_of(&self, slice: usize) -> u32 {
+        self.working(self.mapping.chips[slice], self.mapping.cores[slice].into())
+    }
+
+    /// Core of a slice over all chips.
+    fn global_core(&self, slice: usize) -> u32 {
+        self.mapping.chips[slice] * self.target.cores_per_chip() + self.core_of(slice)
+    }
+
+    fn routes(&self, chip: u32, table: &Table) -> Vec<RouteEntry> {
+        let links = (1 << LINKS) - 1;
+        let cores = |route: u32| {
+            let named = (LINKS as u32..u32::BITS).filter(move |bit| route >> bit & 1 == 1);
+            named.map(|bit| 1 << (LINKS as u32 + self.working(chip, bit - LINKS as u32))).fold(0, |all, core: u32| all | core)
+        };
+        let entry = |entry: &snncc_multicast::Entry| {
+            let route = entry.route.0;
+            RouteEntry { key: entry.block.key, mask: entry.block.mask, route: route & links | cores(route) }
+        };
+        table.entries.iter().map(entry).collect()
+    }
+
+    fn input(&self, id: PopulationId) -> SpikeInput {
+        let population = &self.ir.graph.populations[id];
+        SpikeInput {
+            name: population.name.clone(),
+            shape: population.shape.iter().map(|len| *len as u32).collect(),
+            injectors: self.split.of(id).map(|slice| (self.global_core(slice), self.split.slices[slice].len)).collect(),
+        }
+    }
+
+    fn symbol(&self, id: PopulationId) -> PopulationSymbol {
+        let population = &self.ir.graph.populations[id];
+        let neurons = self.ir.neurons[id].as_ref().expect("bug in snncc: neurons without parameters");
+        let locations = self.split.of(id).flat_map(|slice| {
+            let core = self.global_core(slice);
+            (0..self.split.slices[slice].len).map(move |compartment| Location { core, compartment })
+        });
+        PopulationSymbol {
+            name: population.name.clone(),
+            shape: population.shape.iter().map(|len| *len as u32).collect(),
+            latency_steps: population.latency_steps,
+            locations: locations.collect(),
+            units_per_volt: neurons.units_per_volt.values().to_vec(),
+        }
+    }
+
+    /// What the core of a slice runs.
+    fn program(&self, slice: usize) -> CoreProgram {
+        let part = self.split.slices[slice];
+        let Some(neurons) = &self.ir.neurons[part.population] else { return CoreProgram::Injector(part.len) };
+        let format = SynapseFormat::new(part.len, SYNAPSE_TYPES as u32, 1 << part.delay_bits);
+        let mut synaptic_words = Vec::with_capacity((self.split.synaptic_bytes(slice, self.target) / 4) as usize);
+        let mut table = PopulationTable::default();
+        for (source, blocks) in &self.split.onto(slice).iter().chunk_by(|block| block.source) {
+            let start = table.addresses.len();
+            for block in blocks {
+                let item = push_block(&mut synaptic_words, &self.rows(block, format));
+                table.addresses.push(item);
+            }
+            let count = (table.addresses.len() - start) as u16;
+            let (key, len) = (self.mapping.keys[source as usize].key, self.split.slices[source as usize].len);
+            table.entries.push(PopulationEntry::of_core(key, len, self.core.formats.colour_bits.0, start as u16, count));
+        }
+        table.entries.sort_unstable_by_key(|entry| entry.key);
+        let population_table = table.encode();
+        let parameters = SynapseParameters {
+            neurons: part.len,
+            format,
+            drops_late: false,
+            spike_buffer: self.core.limits.incoming_spikes.0,
+            left_shifts: neurons.synapse_types.iter().map(|synapse_type| synapse_type.left_shift).collect(),
+        };
+        let kind = ProgramKind {
+            is_delta: neurons.program == NeuronProgram::Delta,
+            subtracts: neurons.reset == SpikeReset::BySubtraction,
+        };
+        CoreProgram::Neurons(NeuronCore {
+            kind,
+            start_step: neurons.start_step,
+            neurons: region(neurons, part),
+            synapse_types: neurons
+                .synapse_types
+                .iter()
+                .map(|known| SynapseTypeRegion {
+                    decay: cut(&known.decay, part),
+                    init: cut(&known.init, part),
+                    value: cut(&known.initial, part),
+                })
+                .collect(),
+            synapse_parameters: parameters.encode(),
+            population_table,
+            synaptic_words,
+            ring_initial: Vec::new(),
+        })
+    }
+
+    /// Synapse words of a block, by source neuron.
+    fn rows(&self, block: &Block, format: SynapseFormat) -> Vec<Vec<u32>> {
+        let (source, target) = (self.split.slices[block.source as usize], self.split.slices[block.target as usize]);
+        let (projection, weights) =
+            (&self.ir.graph.projections[block.projection], &self.ir.weights[block.projection]);
+        let targets = target.first..target.first + target.len;
+        let row = |neuron: u32| {
+            let mut words = Vec::with_capacity(block.row_words as usize);
+            projection.fan_out(neuron, |synapse| {
+                let weight = weights[synapse.weight];
+                if weight != 0 && targets.contains(&synapse.other) {
+                    words.push(format.word(Synapse {
+                        weight: weight.unsigned_abs() as u16,
+                        delay: projection.delays.get(neuron, synapse.weight),
+                        synapse_type: u32::from(weight < 0),
+                        target: synapse.other - target.first,
+                    }));
+                }
+            });
+            words
+        };
+        (source.first..source.first + source.len).map(row).collect()
+    }
+}
+
+/// The values of a slice's neurons.
+fn cut<T: Copy + PartialEq>(param: &Param<T>, part: Slice) -> Vec<T> {
+    (part.first..part.first + part.len).map(|neuron| param.get(neuron as usize)).collect()
+}
+
+fn region(neurons: &SpinnakerNeurons, part: Slice) -> NeuronRegion {
+    NeuronRegion {
+        v: cut(&neurons.v_initial, part),
+        v_rest: cut(&neurons.v_rest, part),
+        resistance: cut(&neurons.resistance, part),
+        membrane_keep: cut(&neurons.membrane_keep, part),
+        i_offset: cut(&neurons.i_offset, part),
+        refractory_left: vec![0; part.len as usize],
+        v_reset: cut(&neurons.v_reset, part),
+        refractory_steps: cut(&neurons.refractory_steps, part),
+        v_threshold: cut(&neurons.v_threshold, part),
+    }
 }

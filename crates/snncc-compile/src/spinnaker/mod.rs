@@ -64,7 +64,7 @@ pub fn compile(network: &Network, ctx: &mut Ctx<'_>) -> Result<Compiled, Diagnos
         Err(message) => panic!("bug in snncc: routing tables: {message}"),
     };
     ctx.observer.stage("emit");
-    let image = emit::emit(&ir, &split, &mapping, ctx.target);
+    let image = emit::emit(&ir, &split, &mapping, &machine, ctx.target);
     Ok(Compiled { image, ir, split, mapping, walk })
 }
 

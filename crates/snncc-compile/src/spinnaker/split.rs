@@ -6,11 +6,16 @@
 //! **Invariant:** every synapse that is not 0 is in exactly one block.
 
 use crate::Ctx;
-use snncc_chip::Target;
-use snncc_ids::{Diagnostic, Diagnostics, Id, PopulationId, ProjectionId, code};
+use snncc_chip::{SpinnakerCore, Target};
+use snncc_ids::{Diagnostic, Diagnostics, PopulationId, ProjectionId, code};
 use snncc_ir::spinnaker::{SYNAPSE_TYPES, SpinnakerIr};
 use snncc_ir::{Population, PopulationRole};
 use snncc_multicast::{Net, Problem, Vertex};
+
+/// Bits of a synapse word below its weight.
+const WORD_BITS: u8 = 16;
+/// Blocks that a population table can name: its entries give the first one in 13 bits.
+const BLOCKS_MAX: usize = (1 << 13) - 1;
 
 /// Neurons `first .. first + len` of a population, on a core of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +80,19 @@ impl Split {
         self.onto(slice).iter().map(|block| bytes(block).next_multiple_of(16)).sum()
     }
 
+    /// Data memory of a core with a slice of neurons: their state, ring buffers (2 bytes a slot), population table, waiting spikes
+    /// (4 bytes each).
+    pub fn data_bytes(&self, slice: usize, core: &SpinnakerCore) -> u64 {
+        let Slice { len, delay_bits, .. } = self.slices[slice];
+        let slots = 1_u64 << (bits_for(len).max(1) + bits_for(SYNAPSE_TYPES as u32) + delay_bits);
+        let (blocks, formats) = (self.onto(slice), &core.formats);
+        let senders = blocks.chunk_by(|a, b| a.source == b.source).count() as u64;
+        let table = senders * u64::from(formats.population_entry_bytes.0)
+            + blocks.len() as u64 * u64::from(formats.address_item_bytes.0);
+        let spikes = u64::from(core.limits.incoming_spikes.0) * 4;
+        u64::from(len) * u64::from(formats.neuron_bytes.0) + slots * 2 + table + 8 + spikes
+    }
+
     /// Cores and nets for the mapper, one of each for every slice.
     pub(super) fn problem(&self, ir: &SpinnakerIr, target: &Target) -> Problem {
         let core = target.model.spinnaker().expect("bug in snncc: no SpiNNaker-like target");
@@ -105,38 +123,78 @@ pub(super) fn bits_for(values: u32) -> u8 {
 /// Splits a network.
 ///
 /// # Errors
-/// SNN0404 for delays that no ring buffer can hold.
+/// SNN0404 for delays that no ring buffer can hold, SNN0401 for neurons that so many cores send to that the tables do not fit.
 pub fn split(ir: &SpinnakerIr, ctx: &mut Ctx<'_>) -> Result<Split, Diagnostics> {
     let core = super::core(ctx);
+    let mut sizes = sizes(ir, core)?;
+    loop {
+        let mut split = Split { slices: Vec::new(), blocks: Vec::new() };
+        for ((id, population), (most, delay_bits)) in ir.graph.populations.iter_with_ids().zip(&sizes) {
+            split.slices.extend(slices_of(id, population, *most, *delay_bits));
+        }
+        for (id, projection) in ir.graph.projections.iter_with_ids() {
+            split.blocks.extend(blocks(ir, &split, id, projection.source, projection.target));
+        }
+        split.blocks.sort_unstable_by_key(|block| (block.target, block.source, block.projection));
+        let full: Vec<usize> = (0..split.slices.len())
+            .filter(|at| ir.graph.populations[split.slices[*at].population].role == PopulationRole::Neurons)
+            .filter(|at| split.data_bytes(*at, core) > core.limits.dtcm_bytes.0 || split.onto(*at).len() > BLOCKS_MAX)
+            .collect();
+        if full.is_empty() {
+            return Ok(split);
+        }
+        let mut problems = Diagnostics::new();
+        for at in full {
+            let slice = split.slices[at];
+            let most = &mut sizes[slice.population.0 as usize].0;
+            if slice.len == 1 || split.onto(at).len() > BLOCKS_MAX {
+                problems.push(too_much(ir, &split, at, core));
+            } else if *most >= slice.len {
+                *most = slice.len.div_ceil(2);
+            }
+        }
+        problems.into_result(())?;
+    }
+}
+
+fn too_much(ir: &SpinnakerIr, split: &Split, at: usize, core: &SpinnakerCore) -> Diagnostic {
+    let slice = split.slices[at];
+    let population = &ir.graph.populations[slice.population];
+    let message = format!(
+        "`{}`: neuron {} reads {} blocks of synaptic rows and takes {} bytes of data memory; a core has {} bytes and names {} \
+         blocks",
+        population.name,
+        slice.first,
+        split.onto(at).len(),
+        split.data_bytes(at, core),
+        core.limits.dtcm_bytes.0,
+        BLOCKS_MAX
+    );
+    Diagnostic::error(code::NEURON_FITS_NOWHERE, message).at(population.item.clone())
+}
+
+/// Most neurons of a slice of each population, and the bits of its delays.
+fn sizes(ir: &SpinnakerIr, core: &SpinnakerCore) -> Result<Vec<(u32, u8)>, Diagnostics> {
     let mut problems = Diagnostics::new();
-    let mut slices = Vec::new();
+    let mut sizes = Vec::new();
     for (id, population) in ir.graph.populations.iter_with_ids() {
         let incoming = || ir.graph.projections.iter().filter(|projection| projection.target == id);
         let longest = incoming().map(|projection| projection.delays.max()).max().unwrap_or(1);
-        let delay_bits = bits_for(longest).max(1);
+        let delay_bits = bits_for(longest);
         let type_bits = bits_for(SYNAPSE_TYPES as u32);
-        // A word has 16 bits for target, type and delay; one neuron needs a bit of its own.
-        let spare = core.limits.ring_buffer_bits.0.min(16).checked_sub(type_bits + delay_bits).filter(|bits| *bits > 0);
-        let Some(spare) = spare else {
-            let most = 1_u32 << (core.limits.ring_buffer_bits.0.min(16) - type_bits - 1);
-            let message =
-                format!("`{}`: a delay of {longest} steps; ring buffers hold {most} at most", population.name);
+        // A word has 16 bits for target, type and delay; a target has a bit at least.
+        let bits = core.limits.ring_buffer_bits.0.min(WORD_BITS);
+        let Some(spare) = bits.checked_sub(type_bits + delay_bits).filter(|spare| *spare > 0) else {
+            let most = 1_u32 << (bits - type_bits - 1);
+            let message = format!("`{}`: a delay of {longest} steps; ring buffers hold {most} at most", population.name);
             let item =
                 incoming().find(|projection| projection.delays.max() == longest).map(|projection| &projection.item);
-            problems
-                .push(Diagnostic::error(code::DELAY_TOO_LONG, message).at(item.unwrap_or(&population.item).clone()));
+            problems.push(Diagnostic::error(code::DELAY_TOO_LONG, message).at(item.unwrap_or(&population.item).clone()));
             continue;
         };
-        let most = core.limits.neurons.0.min(1 << spare).min(core.limits.row_words.0);
-        slices.extend(slices_of(id, population, most, delay_bits));
+        sizes.push((core.limits.neurons.0.min(1 << spare).min(core.limits.row_words.0), delay_bits));
     }
-    let ((), _) = problems.into_result(())?;
-    let mut split = Split { slices, blocks: Vec::new() };
-    for (id, projection) in ir.graph.projections.iter_with_ids() {
-        split.blocks.extend(blocks(ir, &split, id, projection.source, projection.target));
-    }
-    split.blocks.sort_unstable_by_key(|block| (block.target, block.source, block.projection));
-    Ok(split)
+    problems.into_result(sizes).map(|(sizes, _)| sizes)
 }
 
 /// Slices of about equal length.
@@ -181,14 +239,10 @@ fn blocks(ir: &SpinnakerIr, split: &Split, id: ProjectionId, source: PopulationI
     blocks
 }
 
-/// The number of a slice's core as the mapper gives it, over all chips of the target.
-pub(super) fn global_core(target: &Target, chip: u32, core: u32) -> u32 {
-    chip * target.cores_per_chip() + core
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snncc_ids::Id;
 
     #[test]
     fn slices_are_of_about_equal_length() {
