@@ -29,8 +29,7 @@ pub(super) fn emit(
     target: &Target,
 ) -> SpinnakerImage {
     let layout = Layout { ir, split, mapping, machine, target, core: target.model.spinnaker().expect("bug in snncc") };
-    let cores: Vec<CoreProgram> =
-        (0..split.slices.len()).into_par_iter().map(|slice| layout.program(slice)).collect();
+    let cores: Vec<CoreProgram> = (0..split.slices.len()).into_par_iter().map(|slice| layout.program(slice)).collect();
     let mut chips: Vec<ChipImage> = mapping
         .tables
         .iter()
@@ -99,7 +98,9 @@ impl Layout<'_> {
         let links = (1 << LINKS) - 1;
         let cores = |route: u32| {
             let named = (LINKS as u32..u32::BITS).filter(move |bit| route >> bit & 1 == 1);
-            named.map(|bit| 1 << (LINKS as u32 + self.working(chip, bit - LINKS as u32))).fold(0, |all, core: u32| all | core)
+            named
+                .map(|bit| 1 << (LINKS as u32 + self.working(chip, bit - LINKS as u32)))
+                .fold(0, |all, core: u32| all | core)
         };
         let entry = |entry: &snncc_multicast::Entry| {
             let route = entry.route.0;
@@ -148,7 +149,13 @@ impl Layout<'_> {
             }
             let count = (table.addresses.len() - start) as u16;
             let (key, len) = (self.mapping.keys[source as usize].key, self.split.slices[source as usize].len);
-            table.entries.push(PopulationEntry::of_core(key, len, self.core.formats.colour_bits.0, start as u16, count));
+            table.entries.push(PopulationEntry::of_core(
+                key,
+                len,
+                self.core.formats.colour_bits.0,
+                start as u16,
+                count,
+            ));
         }
         table.entries.sort_unstable_by_key(|entry| entry.key);
         let population_table = table.encode();
@@ -186,8 +193,7 @@ impl Layout<'_> {
     /// Synapse words of a block, by source neuron.
     fn rows(&self, block: &Block, format: SynapseFormat) -> Vec<Vec<u32>> {
         let (source, target) = (self.split.slices[block.source as usize], self.split.slices[block.target as usize]);
-        let (projection, weights) =
-            (&self.ir.graph.projections[block.projection], &self.ir.weights[block.projection]);
+        let (projection, weights) = (&self.ir.graph.projections[block.projection], &self.ir.weights[block.projection]);
         let targets = target.first..target.first + target.len;
         let row = |neuron: u32| {
             let mut words = Vec::with_capacity(block.row_words as usize);

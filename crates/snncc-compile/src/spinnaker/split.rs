@@ -186,10 +186,12 @@ fn sizes(ir: &SpinnakerIr, core: &SpinnakerCore) -> Result<Vec<(u32, u8)>, Diagn
         let bits = core.limits.ring_buffer_bits.0.min(WORD_BITS);
         let Some(spare) = bits.checked_sub(type_bits + delay_bits).filter(|spare| *spare > 0) else {
             let most = 1_u32 << (bits - type_bits - 1);
-            let message = format!("`{}`: a delay of {longest} steps; ring buffers hold {most} at most", population.name);
+            let message =
+                format!("`{}`: a delay of {longest} steps; ring buffers hold {most} at most", population.name);
             let item =
                 incoming().find(|projection| projection.delays.max() == longest).map(|projection| &projection.item);
-            problems.push(Diagnostic::error(code::DELAY_TOO_LONG, message).at(item.unwrap_or(&population.item).clone()));
+            problems
+                .push(Diagnostic::error(code::DELAY_TOO_LONG, message).at(item.unwrap_or(&population.item).clone()));
             continue;
         };
         sizes.push((core.limits.neurons.0.min(1 << spare).min(core.limits.row_words.0), delay_bits));
