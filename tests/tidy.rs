@@ -37,7 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("snncc-image", &["snncc-ids"]),
     ("snncc-formats", &["snncc-data", "snncc-ids", "snncc-ir"]),
     ("snncc-reference", &["snncc-chip", "snncc-data", "snncc-ids", "snncc-ir"]),
-    ("snncc-compile", &["snncc-chip", "snncc-ids", "snncc-image", "snncc-ir"]),
+    ("snncc-compile", &["snncc-chip", "snncc-ids", "snncc-image", "snncc-ir", "snncc-multicast"]),
     ("snncc-convert", &["snncc-data", "snncc-ids", "snncc-ir", "snncc-reference"]),
     ("snncc-emu", &["snncc-chip", "snncc-data", "snncc-ids", "snncc-image"]),
     (
