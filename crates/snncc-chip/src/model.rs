@@ -95,7 +95,7 @@ pub enum Routing {
 #[serde(deny_unknown_fields)]
 pub enum CoreKind {
     /// Compartments with current and voltage in fixed point, axons, a shared synapse memory.
-    Loihi(LoihiCore),
+    Loihi(Box<LoihiCore>),
     /// A processor with local memories that runs neurons as programs, and its share of the chip.
     Spinnaker(Box<SpinnakerCore>),
 }
