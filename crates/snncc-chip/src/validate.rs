@@ -336,8 +336,9 @@ impl Target {
         match (model.spinnaker(), &file.machine) {
             (Some(_), None) => require(false, "machine", "a machine with multicast routers needs its shape".into()),
             (Some(_), Some(shape)) => {
-                let side =
-                    |chips: u32, wraps: bool| if wraps { chips.is_multiple_of(12) } else { chips > 12 && chips % 12 == 4 };
+                let side = |chips: u32, wraps: bool| {
+                    if wraps { chips.is_multiple_of(12) } else { chips > 12 && chips % 12 == 4 }
+                };
                 let fits = match shape {
                     MachineShape::Rectangle { .. } => true,
                     MachineShape::Board => (grid.columns, grid.rows) == (8, 8),

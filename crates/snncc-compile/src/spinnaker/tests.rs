@@ -51,8 +51,11 @@ fn compiled(network: &Network, target: &Target) -> Result<Compiled, Diagnostics>
     compile(network, &mut Ctx { target, options: &options, calibration: None, observer: &mut NoObserver })
 }
 
-/// (source, target) → (weight, delay) of all projections between two populations.
-fn wanted(ir: &SpinnakerIr) -> BTreeMap<(u32, u32, u32, u32), Vec<(i32, u32)>> {
+/// (source population, neuron, target population, neuron) → (weight, delay) of all synapses between them.
+type Synapses = BTreeMap<(u32, u32, u32, u32), Vec<(i32, u32)>>;
+
+/// The synapses that the memories must hold.
+fn wanted(ir: &SpinnakerIr) -> Synapses {
     let mut all = BTreeMap::<_, Vec<_>>::new();
     for (id, projection) in ir.graph.projections.iter_with_ids() {
         for source in 0..projection.source_len {
@@ -70,7 +73,7 @@ fn wanted(ir: &SpinnakerIr) -> BTreeMap<(u32, u32, u32, u32), Vec<(i32, u32)>> {
 }
 
 /// The same from the memories of the cores, by key look-up.
-fn found(compiled: &Compiled) -> BTreeMap<(u32, u32, u32, u32), Vec<(i32, u32)>> {
+fn found(compiled: &Compiled) -> Synapses {
     let mut all = BTreeMap::<_, Vec<_>>::new();
     let cores: BTreeMap<(u32, u32), &NeuronCore> = (compiled.image.chips.iter())
         .flat_map(|chip| chip.cores.iter().map(move |core| (chip.chip, core)))
