@@ -355,6 +355,13 @@ pub struct RunSection {
     pub steps: Figure,
     /// Part of the samples classified correctly, where labels were given.
     pub accuracy: Option<Figure>,
+    /// Part of the samples that are classified correctly (without labels: as after all steps) after so many steps, where asked
+    /// for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accuracy_by_step: Vec<(u32, Figure)>,
+    /// What a rule for early exit gives, by what it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub early_exit: Vec<(String, Figure)>,
     /// Spikes of each layer, inputs included, over all samples.
     pub spikes: Vec<(String, Figure)>,
     /// Spikes of all neurons (without inputs).

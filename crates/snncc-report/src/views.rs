@@ -150,6 +150,10 @@ fn run_section(out: &mut String, report: &ReportData, run: &RunSection) {
     let _ = writeln!(out, "\nRun: {} ({} coding)", run.input, run.coding);
     let mut lines = vec![("samples".to_owned(), run.samples.text()), ("steps a sample".to_owned(), run.steps.text())];
     lines.extend(run.accuracy.iter().map(|accuracy| ("accuracy".to_owned(), labelled(accuracy))));
+    let by_step = run.accuracy_by_step.iter();
+    let shown = by_step.filter(|(steps, _)| steps.is_power_of_two() || *steps as usize == run.accuracy_by_step.len());
+    lines.extend(shown.map(|(steps, accuracy)| (format!("after {steps} steps"), labelled(accuracy))));
+    lines.extend(run.early_exit.iter().map(|(what, figure)| (format!("early exit, {what}"), labelled(figure))));
     let title = |name: &String| {
         report.layers.iter().find(|layer| layer.name == *name).map_or_else(|| name.clone(), LayerRow::title)
     };

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use snncc_emu::{RunOptions, Selection, Trace};
 use snncc_image::Readout;
 use snncc_ir::{EarlyExit, Exit, Standing};
-use snncc_report::{Table, Value, energy_text, time_text};
+use snncc_report::{Basis, Figure, Table, Value, energy_text, time_text};
 
 /// Value of `--early-exit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -295,6 +295,30 @@ impl<'a> WatchSummary<'a> {
         });
         let by_step = self.watch.by_step.then(|| Json::Array(by_step.collect()));
         [exit.unwrap_or(Json::Null), by_step.unwrap_or(Json::Null)]
+    }
+
+    /// For the report: accuracy (without labels: agreement with the full run) after each step, and what the exit gives.
+    pub(crate) fn figures(&self) -> (Vec<(u32, Figure)>, Vec<(String, Figure)>) {
+        let right = |answers: &Answers| {
+            let (part, source) = match self.has_labels {
+                true => (accuracy(answers.correct, answers.samples), "emulator"),
+                false => (answers.agreement(), "emulator, as after all steps"),
+            };
+            Figure::new(part * 100.0, "%", Basis::Counted, source)
+        };
+        let by_step = (1..).zip(self.by_step.iter().map(right)).collect();
+        let exit = self.watch.rule.map(|_| {
+            let steps = |steps: f64| Figure::new(steps, "steps", Basis::Counted, "emulator");
+            let (time, energy) = (self.at_exit.time_ps(), self.at_exit.energy_fj());
+            [
+                ("accuracy", right(&self.at_exit)),
+                ("steps, mean", steps(self.mean_steps())),
+                ("steps, 95th percentile", steps(self.steps_of(0.95).into())),
+                ("time a sample", Figure::new(time, "ps", Basis::Modelled, "steps until the exit")),
+                ("energy a sample", Figure::new(energy, "fJ", Basis::Modelled, "steps until the exit")),
+            ]
+        });
+        (by_step, exit.into_iter().flatten().map(|(what, figure)| (what.to_owned(), figure)).collect())
     }
 
     /// For reading; `full_steps` are those of the run.

@@ -97,6 +97,8 @@ fn the_hosts_sums_are_checked_apart_from_the_chips() {
         samples: figure(1),
         steps: figure(1),
         accuracy: None,
+        accuracy_by_step: vec![(1, figure(50)), (2, figure(60))],
+        early_exit: vec![("steps, mean".into(), figure(2))],
         spikes: vec![],
         total_spikes: figure(0),
         synaptic_events: figure(9),
@@ -118,6 +120,7 @@ fn the_hosts_sums_are_checked_apart_from_the_chips() {
     report.check_totals().unwrap();
     assert_eq!(ReportData::from_json(&report.to_json()).unwrap(), report);
     let text = crate::views::text(&report);
+    assert!(text.contains("after 2 steps") && text.contains("early exit, steps, mean"), "{text}");
     assert!(text.contains("energy, host, all parts") && text.contains("energy, chip and host"), "{text}");
     let with = |change: &dyn Fn(&mut RunSection)| {
         let mut changed = report.clone();
