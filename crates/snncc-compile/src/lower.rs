@@ -27,7 +27,7 @@ use maps::LinearMap;
 use neurons::Canonical;
 use paths::Link;
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, NodeId, PopulationId, ProjectionId, Severity, code};
-use snncc_ir::network::Reset;
+use snncc_ir::network::{Reset, Spiking};
 use snncc_ir::shapes::{self, Shapes};
 use snncc_ir::{
     Graph, Ir, IrNeurons, Network, Node, OutputPort, Population, PopulationRole, Projection, Readout, checks, cycles,
@@ -110,12 +110,38 @@ fn approximated_resets<'a>(network: &'a Network, options: &LowerOptions) -> impl
     })
 }
 
+/// What only the float reference runs.
+fn in_floats_only(node: &Node, name: &str) -> Option<Diagnostic> {
+    let (message, help) = match node {
+        Node::RateNeuron(neuron) => {
+            let function = neuron.function.name();
+            let message = match neuron.spiking {
+                Spiking::Regular => format!("`{name}` has neurons that follow the rate of {function}"),
+                _ => format!("`{name}` has neurons that follow the rate of {function} at random"),
+            };
+            let message =
+                format!("{message}, with several spikes in a step; compartments have a membrane and fire once");
+            (message, "convert with `--neuron if` or `--neuron lif:TAU_RC`, without `--signed-spikes`")
+        }
+        Node::GatedPool(_) => (
+            format!("`{name}` passes the spikes of the most active input of each window on, which no compartment does"),
+            "convert with `--max-pool tree`, which is exact, or `--max-pool average`",
+        ),
+        _ => return None,
+    };
+    let note = "`sweep` and `ledger` without --target run it in floats";
+    Some(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).note(note).help(help))
+}
+
 fn attempt(network: &Network, options: &LowerOptions) -> Result<Lowered, Diagnostics> {
     let shapes = shapes::infer(network)?;
     let dt_s = checks::time_step(network, options.dt_s)?;
     let mut problems = checks::check_values(network, dt_s);
     for path in cycles::loops_without_neurons(network) {
         problems.push(cycles::loop_diagnostic(network, &path));
+    }
+    for (id, node) in network.nodes.iter_with_ids() {
+        problems.0.extend(in_floats_only(&node.node, &node.name).map(|problem| problem.at(network.item(id))));
     }
     let ((), warnings) = problems.into_result(())?;
 

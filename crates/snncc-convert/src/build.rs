@@ -8,15 +8,17 @@
 //! times its scale is the rectifier's value.
 
 mod emit;
+mod lif;
+mod neurons;
 mod value;
 
-use crate::options::{BalanceForm, ConvertOptions, Filter, ReadoutChoice};
+pub(crate) use emit::not_gated;
+
+use crate::options::{ConvertOptions, NeuronKind, ReadoutChoice};
 use emit::Emitter;
 use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, NodeId, code};
 use snncc_ir::Network;
-use snncc_ir::Param;
-use snncc_ir::ann::{Ann, AnnOp};
-use snncc_ir::network::{Neuron, NeuronModel, Node};
+use snncc_ir::ann::{Activation, Ann, AnnOp};
 use std::collections::BTreeMap;
 
 /// What is built of a layer.
@@ -32,6 +34,19 @@ pub struct BuiltLayer {
     pub plane: usize,
     /// Activation that a spike stands for, by channel.
     pub scales: Vec<f64>,
+    /// What its neurons do with their input.
+    pub memory: MemoryKind,
+}
+
+/// What neurons keep of their input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// All of it, up to the next spike at least.
+    Integrates,
+    /// Less and less.
+    Leaks,
+    /// Nothing.
+    None,
 }
 
 /// A spiking network and where its layers come from.
@@ -69,11 +84,39 @@ pub fn spiking_layers(ann: &Ann, options: &ConvertOptions) -> Vec<AnnNodeId> {
     layers
 }
 
-/// Builds the network of `ann` with the given scale of each channel of each spiking layer. `ranges` are the smallest and largest
-/// value of each input, which the coding maps to 0 and 1.
+/// What has times in seconds, with its verb.
+fn needs_time_step(ann: &Ann, options: &ConvertOptions) -> Option<&'static str> {
+    let is_soft_lif = |op: &AnnOp| matches!(op, AnnOp::Activation(Activation::SoftLif(_)));
+    if matches!(options.readout, ReadoutChoice::Filtered { .. }) {
+        Some("a filtered readout has")
+    } else if options.filter.is_some() {
+        Some("a synaptic filter has")
+    } else if matches!(options.neuron, NeuronKind::Lif { .. }) || ann.nodes().iter().any(|node| is_soft_lif(&node.op)) {
+        Some("leaky neurons have")
+    } else {
+        None
+    }
+}
+
+/// The time step in seconds.
 ///
 /// # Errors
-/// SNN0301 for an operator that `prepare` should not have left, SNN0204 for filters without time step.
+/// SNN0204 if there is none and one is needed.
+pub(crate) fn time_step(ann: &Ann, options: &ConvertOptions) -> Result<Option<f64>, Diagnostics> {
+    match (options.dt_s, needs_time_step(ann, options)) {
+        (None, Some(what)) => {
+            let message = format!("{what} a time constant in seconds, and no time step is given");
+            Err(Diagnostic::error(code::DT_REQUIRED, message).help("add `--dt 1ms`").into())
+        }
+        (dt_s, _) => Ok(dt_s),
+    }
+}
+
+/// Builds the network of `ann` with the given scale of each channel of each spiking layer. `ranges` are the smallest and largest
+/// value of each input, which the coding maps to 0 and 1. A filter that is not chosen yet counts as none.
+///
+/// # Errors
+/// SNN0301 for an operator that `prepare` should not have left, SNN0204 for filters and leaky neurons without time step.
 pub fn build(
     ann: &Ann,
     scales: &BTreeMap<AnnNodeId, Vec<f64>>,
@@ -81,14 +124,7 @@ pub fn build(
     ranges: &[(f64, f64)],
     options: &ConvertOptions,
 ) -> Result<Built, Diagnostics> {
-    let filter = match options.readout {
-        ReadoutChoice::Filtered { .. } => Some("filtered readout"),
-        _ => options.filter.map(|_| "synaptic filter"),
-    };
-    if let (Some(filter), None) = (filter, options.dt_s) {
-        let message = format!("a {filter} has a time constant in seconds, and no time step is given");
-        return Err(Diagnostic::error(code::DT_REQUIRED, message).help("add `--dt 1ms`").into());
-    }
+    time_step(ann, options)?;
     let mut emitter = Emitter::new(ann, options.dt_s);
     let spiking = spiking_layers(ann, options);
     let mut layers = Vec::new();
@@ -115,7 +151,7 @@ pub fn build(
         }
         if spiking.contains(&id) {
             let correction = corrections.get(&id).cloned().unwrap_or_default();
-            layers.push(spiking_layer(&mut emitter, id, &scales[&id], &correction, options));
+            layers.push(neurons::spiking_layer(&mut emitter, id, &scales[&id], &correction, options));
         }
     }
     for (name, id) in &ann.outputs {
@@ -132,69 +168,6 @@ pub fn build(
     let (network, _) = problems.into_result(emitter.finish())?;
     Ok(Built { network, layers })
 }
-
-/// The neurons of a layer.
-fn spiking_layer(
-    emitter: &mut Emitter<'_>,
-    id: AnnNodeId,
-    scales: &[f64],
-    correction: &LayerCorrection,
-    options: &ConvertOptions,
-) -> BuiltLayer {
-    let ann = emitter.ann();
-    let node = &ann.nodes()[id];
-    let elements: usize = node.shape.iter().product();
-    let plane = elements / scales.len();
-    let name = emitter.population_name(id);
-    let rate = options.firing_rate.of(&node.name);
-    // The activation that a spike stands for.
-    let scales: Vec<f64> = scales.iter().map(|scale| scale / rate).collect();
-    if !correction.bias.is_empty() {
-        emitter.add_bias(id, &correction.bias);
-    }
-    let unit: Vec<f64> = match options.form {
-        BalanceForm::Weights => scales.iter().map(|scale| 1.0 / scale).collect(),
-        BalanceForm::Thresholds => vec![1.0; scales.len()],
-    };
-    let mut sources = emitter.weighed(id, &spread(&unit, plane));
-    let per_neuron = |by_channel: Vec<f64>| match by_channel.iter().all(|value| *value == by_channel[0]) {
-        true => Param::Uniform(by_channel[0]),
-        false => Param::PerNeuron(spread(&by_channel, plane)),
-    };
-    let threshold_of = |channel: usize| scales[channel] * unit[channel];
-    let factor = |channel: usize| correction.threshold.get(channel).copied().unwrap_or(1.0);
-    let moved = |channel: usize| correction.potential.get(channel).map_or(0.0, |value| value * unit[channel]);
-    let channels = 0..scales.len();
-    let v_threshold = per_neuron(channels.clone().map(|channel| threshold_of(channel) * factor(channel)).collect());
-    let initial = |channel: usize| options.initial_potential * threshold_of(channel) + moved(channel);
-    let v_initial = per_neuron(channels.map(initial).collect());
-    let mut neuron = Neuron::new(NeuronModel::If);
-    match options.filter {
-        Some(Filter::Lowpass { tau_s }) => {
-            // Integrate and fire behind a filter: a membrane whose time constant is beyond every run, with a gain to match.
-            let dt_s = options.dt_s.expect("bug in snncc: checked above");
-            neuron = Neuron::new(NeuronModel::CubaLif);
-            neuron.tau_syn_s = Param::Uniform(discrete_tau_s(tau_s, dt_s));
-            neuron.tau_mem_s = Param::Uniform(dt_s * MEMBRANE_STEPS);
-            neuron.r = Param::Uniform(MEMBRANE_STEPS);
-        }
-        Some(Filter::Alpha { tau_s }) => sources = vec![emitter.filter_chain(&name, &sources, [tau_s; 2], &node.shape)],
-        Some(Filter::DoubleExponential { tau_1_s, tau_2_s }) => {
-            sources = vec![emitter.filter_chain(&name, &sources, [tau_1_s, tau_2_s], &node.shape)];
-        }
-        None => {}
-    }
-    neuron.shape = Some(node.shape.clone());
-    neuron.v_threshold = v_threshold;
-    neuron.v_initial = v_initial;
-    neuron.comparison = options.comparison;
-    neuron.reset = options.reset;
-    let population = emitter.neurons(id, &name, Node::Neuron(neuron), &sources, &spread(&scales, plane));
-    BuiltLayer { node: id, population, name: emitter.name_of(population), plane, scales }
-}
-
-/// Steps of a membrane time constant that stands for none: a power of two, so that `r · dt / tau` is exactly 1.
-const MEMBRANE_STEPS: f64 = (1_u64 << 40) as f64;
 
 /// The time constant that forward Euler turns into the decay `exp(−dt/tau)` of the exact filter.
 fn discrete_tau_s(tau_s: f64, dt_s: f64) -> f64 {

@@ -8,9 +8,9 @@
 //!
 //! **Invariant:** a layer is corrected after all layers before it, so that it sees their corrected spikes.
 
-use crate::build::{self, Built, Corrections, LayerCorrection};
+use crate::build::{self, Built, Corrections, LayerCorrection, MemoryKind};
 use crate::data::CalibrationData;
-use crate::options::{ConvertOptions, Correction};
+use crate::options::{ConvertOptions, Correction, NeuronKind};
 use crate::pipeline::Progress;
 use rayon::prelude::*;
 use snncc_ids::{AnnNodeId, Diagnostics};
@@ -132,9 +132,13 @@ pub(crate) fn correct(
     progress.begin("correct", groups.len());
     for group in groups {
         let mut built = build::build(ann, scales, &corrections, data.ranges(), options)?;
-        if options.reset == Reset::ToValue {
+        if options.reset == Reset::ToValue && options.neuron == NeuronKind::IntegrateAndFire {
             let run = measure(&built, data, samples, options.steps)?;
-            for layer in built.layers.iter().filter(|layer| group.contains(&layer.node)) {
+            for layer in built
+                .layers
+                .iter()
+                .filter(|layer| group.contains(&layer.node) && layer.memory == MemoryKind::Integrates)
+            {
                 let threshold = overshoot_factors(&wanted[&layer.node], &run.means[&layer.node]);
                 corrections.insert(layer.node, LayerCorrection { threshold, ..LayerCorrection::default() });
             }
@@ -160,6 +164,7 @@ pub(crate) fn correct(
             for (channel, &scale) in layer.scales.iter().enumerate() {
                 let (potential, bias) = match (options.correction, &short_run) {
                     (Correction::Bias, _) => (0.0, long[channel]),
+                    _ if layer.memory == MemoryKind::None => (0.0, long[channel]),
                     (_, Some(short_run)) => {
                         // T·e = potential + bias·T, for both lengths.
                         let (few, error) = (f64::from(short), error(&short_run.means)[channel]);

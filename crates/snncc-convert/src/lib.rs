@@ -15,6 +15,7 @@ pub mod build;
 mod correct;
 pub mod data;
 pub mod early_exit;
+pub mod noise;
 pub mod options;
 pub mod pipeline;
 pub mod prepare;

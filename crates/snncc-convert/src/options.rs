@@ -1,7 +1,7 @@
 //! What the user may ask of a conversion. The defaults are those of the command, and need no tuning.
 
 use snncc_ir::ann::Activation;
-use snncc_ir::network::{Comparison, Reset};
+use snncc_ir::network::{Comparison, Reset, Spiking};
 
 /// Options of a conversion.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,13 @@ pub struct ConvertOptions {
     pub form: BalanceForm,
     /// Largest firing rate, in spikes per step at the scale: `scale_firing_rates` of other tools, without their time step.
     pub firing_rate: FiringRate,
-    /// What a spike does to the membrane.
+    /// What neurons stand for rectifiers.
+    pub neuron: NeuronKind,
+    /// Whether activations with values below 0 become neurons with negative spikes, where the neurons can send these.
+    pub signed_spikes: bool,
+    /// Seed of neurons that spike at random.
+    pub seed: u64,
+    /// What a spike does to the membrane of integrate-and-fire neurons. Leaky ones reset to a value.
     pub reset: Reset,
     /// How membrane and threshold are compared; from the hardware model.
     pub comparison: Comparison,
@@ -48,6 +54,9 @@ impl Default for ConvertOptions {
             per_channel: true,
             form: BalanceForm::Weights,
             firing_rate: FiringRate::Automatic,
+            neuron: NeuronKind::IntegrateAndFire,
+            signed_spikes: false,
+            seed: 1,
             reset: Reset::BySubtraction,
             comparison: Comparison::Greater,
             initial_potential: 0.5,
@@ -61,6 +70,23 @@ impl Default for ConvertOptions {
             early_exit_changes: None,
         }
     }
+}
+
+/// Neurons that stand for rectifiers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NeuronKind {
+    /// Without leak.
+    IntegrateAndFire,
+    /// With leak, reset to a value and refractory period. What a SoftLIF was trained for has these anyway, with its own times.
+    Lif {
+        /// Time constant of the membrane in seconds.
+        tau_rc_s: f64,
+        /// Refractory period in seconds.
+        tau_ref_s: f64,
+    },
+    /// Neurons that follow the rate that the activation of a step's input names, with several spikes in a step where it is high.
+    /// They run in floats only.
+    Rate(Spiking),
 }
 
 /// How scales are chosen from the activations on the calibration data.
@@ -93,23 +119,36 @@ pub enum BalanceForm {
 /// Largest firing rate of the neurons.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FiringRate {
-    /// One spike per step at the scale: all that a chip can send.
+    /// One spike per step at the scale: all that a chip can send. Of leaky neurons, whose rate grows with bends, the rate that
+    /// errs least in the steps of a sample.
     Automatic,
-    /// So many spikes per step at the scale, in every layer; at most 1.
+    /// So many spikes per step at the scale, in every layer; at most 1, but of neurons that send several in a step.
     Scalar(f64),
-    /// By layer; 1 for layers that are not named.
+    /// By layer, of which the parts of its activation have the name and more behind a slash; as `Automatic` for layers that are
+    /// not named.
     PerLayer(Vec<(String, f64)>),
 }
 
 impl FiringRate {
-    /// The rate of a layer.
-    pub fn of(&self, layer: &str) -> f64 {
+    /// The rate asked for a layer of the prepared network: by its name, else by the longest name of which it is a part.
+    pub fn of(&self, layer: &str) -> Option<f64> {
         match self {
-            Self::Automatic => 1.0,
-            Self::Scalar(rate) => *rate,
-            Self::PerLayer(rates) => rates.iter().find(|(name, _)| name == layer).map_or(1.0, |(_, rate)| *rate),
+            Self::Automatic => None,
+            Self::Scalar(rate) => Some(*rate),
+            Self::PerLayer(rates) => {
+                let fitting = rates.iter().filter(|(name, _)| is_part(layer, name));
+                fitting.max_by_key(|(name, _)| name.len()).map(|(_, rate)| *rate)
+            }
         }
     }
+}
+
+/// Whether `part` names the layer, its population (which has dots in place of slashes), or a part of what its activation became:
+/// `act`, `act/segments`, `act/on`.
+pub fn is_part(part: &str, layer: &str) -> bool {
+    part == layer
+        || part.trim_matches('/').replace('/', ".") == layer
+        || part.strip_prefix(layer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// What becomes of max pooling.
@@ -117,9 +156,11 @@ impl FiringRate {
 pub enum MaxPooling {
     /// `max(a, b) = a + ReLU(b − a)`, pair by pair: exact in the rates, costs neurons and latency.
     Tree,
+    /// A gate that passes the spikes of the most active input of each window; runs in floats only.
+    Gated,
     /// Average pooling in its place; the network should have been trained for it.
     Average,
-    /// Whichever of the others loses less accuracy (or, without labels, agreement with the trained network) on the
+    /// Whichever of tree and average loses less accuracy (or, without labels, agreement with the trained network) on the
     /// calibration data, the cheaper one if both are within half a point.
     Measured,
 }
@@ -165,6 +206,9 @@ pub enum ReadoutChoice {
 /// A synaptic filter, on every connection onto spiking neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Filter {
+    /// A lowpass filter whose time constant is chosen from the noise of the spikes and the steps that there are
+    /// ([`crate::noise`]).
+    Automatic,
     /// `1 / (τ s + 1)`
     Lowpass {
         /// Time constant in seconds.
@@ -182,4 +226,32 @@ pub enum Filter {
         /// Second time constant in seconds.
         tau_2_s: f64,
     },
+}
+
+impl Filter {
+    /// The time constants of the lowpass filters in a row that it is; none before they are chosen.
+    pub fn taus_s(&self) -> Vec<f64> {
+        match *self {
+            Self::Automatic => Vec::new(),
+            Self::Lowpass { tau_s } => vec![tau_s],
+            Self::Alpha { tau_s } => vec![tau_s; 2],
+            Self::DoubleExponential { tau_1_s, tau_2_s } => vec![tau_1_s, tau_2_s],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_reaches_the_parts_of_a_layer() {
+        let rates =
+            FiringRate::PerLayer(vec![("act".into(), 0.5), ("act/tail".into(), 0.25), ("fc.Relu".into(), 0.75)]);
+        assert_eq!(
+            ["act", "act/segments", "act/tail", "act2", "actor/on"].map(|name| rates.of(name)),
+            [Some(0.5), Some(0.5), Some(0.25), None, None]
+        );
+        assert_eq!(rates.of("/fc/Relu"), Some(0.75));
+    }
 }

@@ -1,18 +1,19 @@
 //! The conversion as a whole.
 
-use crate::build::{self, Built, Corrections};
+use crate::build::{self, Built, Corrections, MemoryKind};
 use crate::correct::{self, Means};
 use crate::data::CalibrationData;
 use crate::early_exit::{self, ExitCalibration};
-use crate::options::{ConvertOptions, MaxPooling};
+use crate::noise;
+use crate::options::{ConvertOptions, Filter, MaxPooling};
 use crate::prepare::{self, Prepared};
 use crate::scales::{self, Scales};
-use crate::statistics;
+use crate::statistics::{self, LayerStatistics};
 use serde::Serialize;
 use snncc_ids::{AnnNodeId, Diagnostics, IdVec};
 use snncc_ir::Network;
 use snncc_ir::ann::{Activation, Ann, AnnOp, PoolFunction};
-use snncc_ir::network::RunDefaults;
+use snncc_ir::network::{Node, RunDefaults};
 use snncc_reference::ann::AnnExecutor;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,6 +50,8 @@ pub struct Converted {
     pub report: Vec<LayerReport>,
     /// Share of the calibration samples on which trained and spiking network name the same class.
     pub agreement: f64,
+    /// The synaptic filter, chosen if it was to be.
+    pub filter: Option<Filter>,
     /// The form of max pooling that was taken.
     pub max_pool: MaxPooling,
     /// How the rule for stopping early was calibrated, if one was asked for and the output names classes.
@@ -78,6 +81,8 @@ pub struct LayerReport {
     pub rate: f64,
     /// Steps from the input to this layer's spikes on a chip.
     pub latency_steps: u32,
+    /// Steps beyond these until filters and leaking membranes, up to this layer's own, have followed their input to 95 %.
+    pub settling_steps: f64,
 }
 
 /// Converts `ann`.
@@ -138,7 +143,16 @@ fn convert_with(
         .iter()
         .map(|layer| {
             let mut scales = scales::choose(layer, options.balance, options.per_channel, options.steps);
-            if let AnnOp::Activation(Activation::Clip { max, .. }) = &prepared.ann.nodes()[layer.node].op {
+            if let AnnOp::Activation(activation) = &prepared.ann.nodes()[layer.node].op
+                && prepare::has_negative_values(activation)
+            {
+                let lowest = |channel: &statistics::Histogram| -f64::from(channel.min);
+                scales
+                    .scales
+                    .iter_mut()
+                    .zip(&layer.channels)
+                    .for_each(|(scale, channel)| *scale = scale.max(lowest(channel)));
+            } else if let AnnOp::Activation(Activation::Clip { max, .. }) = &prepared.ann.nodes()[layer.node].op {
                 // A neuron that spikes in every step clips, exactly.
                 scales.scales.iter_mut().for_each(|scale| *scale = scale.min((*max).into()));
             }
@@ -147,9 +161,19 @@ fn convert_with(
         .collect();
     let scales: BTreeMap<AnnNodeId, Vec<f64>> =
         chosen.iter().map(|(node, chosen)| (*node, chosen.scales.clone())).collect();
+    let filtered = with_filter(&prepared.ann, &layers, &statistics, &scales, options)?;
+    let options = &filtered;
     let wanted: Means = statistics
         .iter()
-        .map(|layer| (layer.node, layer.channels.iter().map(|channel| channel.mean_above_zero()).collect()))
+        .map(|layer| {
+            let is_signed = match &prepared.ann.nodes()[layer.node].op {
+                AnnOp::Activation(activation) => prepare::has_negative_values(activation),
+                _ => options.signed_spikes,
+            };
+            let mean =
+                |channel: &statistics::Histogram| if is_signed { channel.mean() } else { channel.mean_above_zero() };
+            (layer.node, layer.channels.iter().map(mean).collect())
+        })
         .collect();
     let corrections = correct::correct(&prepared.ann, &scales, &wanted, data, options, progress)?;
     let plain = build::build(&prepared.ann, &scales, &Corrections::new(), data.ranges(), options)?;
@@ -160,7 +184,7 @@ fn convert_with(
     progress.advance(1);
     let after = correct::measure(&built, data, samples, options.steps)?;
     progress.advance(1);
-    let report = report(&prepared.ann, &built, &chosen, &wanted, &before, &after);
+    let report = report(&prepared.ann, &built, (&chosen, &wanted), [&before, &after], options);
     let classes = classes(&prepared.ann, data, samples)?;
     let same = classes.iter().zip(&after.classes).filter(|(a, b)| a == b).count();
     let Built { mut network, layers } = built;
@@ -177,9 +201,29 @@ fn convert_with(
         layers,
         report,
         agreement: same as f64 / samples as f64,
+        filter: options.filter,
         max_pool: options.max_pool,
         early_exit: None,
     })
+}
+
+/// The options with a filter that is chosen, if it is to be.
+fn with_filter(
+    ann: &Ann,
+    layers: &[AnnNodeId],
+    statistics: &[LayerStatistics],
+    scales: &BTreeMap<AnnNodeId, Vec<f64>>,
+    options: &ConvertOptions,
+) -> Result<ConvertOptions, Diagnostics> {
+    let Some(Filter::Automatic) = options.filter else { return Ok(options.clone()) };
+    let dt_s = build::time_step(ann, options)?.expect("bug in snncc: filters need a time step");
+    // What a spike stands for depends on no filter.
+    let unfiltered = ConvertOptions { filter: None, ..options.clone() };
+    let built = build::build(ann, scales, &Corrections::new(), &[], &unfiltered)?;
+    let spikes: Vec<Vec<f64>> = built.layers.into_iter().map(|layer| layer.scales).collect();
+    let depth = latencies(ann, |id| layers.contains(&id)).iter().copied().max().unwrap_or(0);
+    let filter = noise::automatic_filter(statistics, &spikes, options.neuron, depth, options.steps, dt_s);
+    Ok(ConvertOptions { filter, ..unfiltered })
 }
 
 /// The class that the trained network gives each of the first `samples` samples.
@@ -196,11 +240,11 @@ fn classes(ann: &Ann, data: &CalibrationData<'_>, samples: usize) -> Result<Vec<
 }
 
 /// Steps from the input to each node's value on a chip: one per layer of neurons on the longest path.
-fn latencies(ann: &Ann, layers: &[build::BuiltLayer]) -> IdVec<AnnNodeId, u32> {
+fn latencies(ann: &Ann, is_layer: impl Fn(AnnNodeId) -> bool) -> IdVec<AnnNodeId, u32> {
     let mut latencies: IdVec<AnnNodeId, u32> = IdVec::new();
     for (id, node) in ann.nodes().iter_with_ids() {
         let before = node.inputs.iter().map(|input| latencies[*input]).max().unwrap_or(0);
-        latencies.push(before + u32::from(layers.iter().any(|layer| layer.node == id)));
+        latencies.push(before + u32::from(is_layer(id)));
     }
     latencies
 }
@@ -208,13 +252,21 @@ fn latencies(ann: &Ann, layers: &[build::BuiltLayer]) -> IdVec<AnnNodeId, u32> {
 fn report(
     ann: &Ann,
     built: &Built,
-    chosen: &BTreeMap<AnnNodeId, Scales>,
-    wanted: &Means,
-    before: &correct::Measured,
-    after: &correct::Measured,
+    (chosen, wanted): (&BTreeMap<AnnNodeId, Scales>, &Means),
+    [before, after]: [&correct::Measured; 2],
+    options: &ConvertOptions,
 ) -> Vec<LayerReport> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let latencies = latencies(ann, &built.layers);
+    let latencies = latencies(ann, |id| built.layers.iter().any(|layer| layer.node == id));
+    let dt_s = options.dt_s.unwrap_or(1.0);
+    let taus = |layer: &build::BuiltLayer| -> Vec<f64> {
+        let filters = options.filter.map_or(Vec::new(), |filter| filter.taus_s());
+        let membrane = match (&built.network.nodes[layer.population].node, layer.memory) {
+            (Node::Neuron(neuron), MemoryKind::Leaks) => Some(neuron.tau_mem_s.get(0)),
+            _ => None,
+        };
+        filters.into_iter().chain(membrane).map(|tau_s| tau_s / dt_s).collect()
+    };
     let mut reports = Vec::new();
     for layer in &built.layers {
         let wanted = &wanted[&layer.node];
@@ -238,6 +290,7 @@ fn report(
             shift: [shift(before), shift(after)],
             rate: after.rates[&layer.node],
             latency_steps: latencies[layer.node],
+            settling_steps: noise::settling_steps(&taus(layer), latencies[layer.node]),
         });
     }
     reports

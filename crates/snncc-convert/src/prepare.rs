@@ -22,6 +22,8 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use rectifiers::has_negative_values;
+
 use crate::options::ConvertOptions;
 use expand::Expanded;
 use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, IdVec};
@@ -29,7 +31,8 @@ use snncc_ir::ann::Ann;
 
 /// A network of linear layers and rectifiers.
 ///
-/// Operators left: Input, Linear, Convolution, ConvolutionTranspose, ScaleShift, Activation (Relu, or Clip with minimum 0), Pool
+/// Neurons that follow a rate have activations of their own ([`crate::options::NeuronKind::Rate`]), and a gate is a maximum
+/// ([`crate::options::MaxPooling::Gated`]): these are left where they are asked for. Operators left: Input, Linear, Convolution, ConvolutionTranspose, ScaleShift, Activation (Relu, Clip with minimum 0, or SoftLif), Pool
 /// and GlobalPool (Average), Reshape, Transpose, Pad (with 0), Slice, Resample, Sum, Concat. No Identity, no BatchNorm that can
 /// be folded, nothing that does not reach an output (inputs stay, all of them, in their order).
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ mod calibration;
 mod context;
 mod neurons;
 mod nodes;
+mod rates;
 mod reader;
 mod run;
 mod span_index;

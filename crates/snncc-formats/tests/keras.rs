@@ -3,7 +3,7 @@
 use snncc_formats::keras::read_keras;
 use snncc_formats::tensor_files::{AnyTensor, TensorData, npz_names, read_npz};
 use snncc_ids::{Diagnostics, code};
-use snncc_ir::ann::{Activation, Ann, AnnOp, SourceFate};
+use snncc_ir::ann::{Activation, Ann, AnnOp, SoftLif, SourceFate};
 use std::io::Write;
 
 /// Made by `make_keras_vectors.py`, which describes it.
@@ -178,6 +178,21 @@ fn unsupported_layers_stay() {
     assert!(reasons[0].1.contains("Python code") && reasons[1].1.contains("exponential"), "{reasons:?}");
     assert!(reasons[3].1.contains("its author's own"), "{reasons:?}");
     assert_eq!(ann.sources.len(), 6);
+}
+
+/// Keras has no leaky integrate-and-fire neurons; classes that are called so are read where their times are in the file.
+#[test]
+fn rates_of_leaky_neurons_are_read() {
+    let layers = format!(
+        r#"{{"class_name": "SoftLIF", "registered_name": "Mine>SoftLIF",
+             "config": {{"name": "own", "tau_rc": 0.02, "tau_ref": 0.002, "gamma": 0.02}}}}, {FLATTEN},
+        {{"class_name": "SoftLIF", "registered_name": "Mine>SoftLIF", "config": {{"name": "bare"}}}}"#
+    );
+    let ann = read_keras("m.keras", &archive(&sequential(&layers), "k3_mlp")).unwrap().ann;
+    let op = |name: &str| &ann.nodes().iter().find(|node| node.name == name).unwrap().op;
+    let soft = SoftLif { tau_rc_s: 0.02, tau_ref_s: 0.002, gamma: 0.02, amplitude: 1.0 };
+    assert!(matches!(op("own"), AnnOp::Activation(Activation::SoftLif(found)) if *found == soft));
+    assert!(matches!(op("bare"), AnnOp::Unsupported { reason } if reason.contains("--swap-activation")));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use snncc_formats::nir::{read_nir, write_nir};
 use snncc_ids::{NodeId, code};
+use snncc_ir::ann::Activation;
 use snncc_ir::network::{
-    Affine, Comparison, DelayTime, Edge, Matrix, Network, NetworkNode, Neuron, NeuronModel, Node, Reset, SynapseDelay,
+    Affine, Comparison, DelayTime, Edge, GatedPool, Matrix, Network, NetworkNode, Neuron, NeuronModel, Node,
+    RateNeuron, Reset, SynapseDelay,
 };
 use snncc_ir::{Param, Tensor};
 use std::path::Path;
@@ -117,4 +119,8 @@ fn what_nir_cannot_say_is_refused() {
         chain(vec![("d", Node::Delay { delay: DelayTime::Steps(Param::Uniform(3)), shape: Some(vec![1]) })]);
     network.dt_s = None;
     assert!(write_nir(&network).unwrap_err().to_string().contains("without a time step"));
+    let rate = Node::RateNeuron(RateNeuron::new(Activation::Relu));
+    let gate = Node::GatedPool(GatedPool { kernel: [2, 2], stride: [2, 2], padding: [0, 0] });
+    let text = write_nir(&chain(vec![("r", rate), ("g", gate)])).unwrap_err().to_string();
+    assert!(text.contains("`r` follows a rate") && text.contains("`g` pools maxima"), "{text}");
 }

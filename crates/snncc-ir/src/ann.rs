@@ -10,7 +10,7 @@
 mod activation;
 pub mod shapes;
 
-pub use activation::Activation;
+pub use activation::{Activation, SoftLif};
 
 use snncc_ids::{AnnNodeId, IdVec};
 use std::sync::Arc;

@@ -71,6 +71,10 @@ pub fn check_values(network: &Network, dt: Option<f64>) -> Diagnostics {
                 check.delays(id, &[convolution.delay]);
             }
             Node::Threshold(threshold) => check.finite(id, "threshold", threshold.threshold.values()),
+            Node::RateNeuron(neuron) => {
+                check.finite(id, "gain", neuron.gain.values());
+                check.finite(id, "initial", neuron.initial.values());
+            }
             Node::Delay { delay, .. } => {
                 if let Err(message) = delay_steps(delay, dt) {
                     check.problem(id, "delay", message);

@@ -23,7 +23,10 @@ impl Node {
     /// Whether the node is a population of its own in the IR and on a chip: an input, or neurons of any kind. The others
     /// (but for Output) are linear and become part of projections.
     pub fn is_population(&self) -> bool {
-        matches!(self, Self::Input { .. } | Self::Neuron(_) | Self::Threshold(_) | Self::Compartments(_))
+        matches!(
+            self,
+            Self::Input { .. } | Self::Neuron(_) | Self::RateNeuron(_) | Self::Threshold(_) | Self::Compartments(_)
+        )
     }
 }
 

@@ -11,6 +11,7 @@
 //! I, IF          v += r·x                                                            (dt is not applied)
 //! ```
 
+use crate::ann::Activation;
 use crate::calibration::Calibration;
 use crate::early_exit::EarlyExit;
 use crate::tensor::{Param, Tensor};
@@ -137,6 +138,11 @@ pub enum Node {
     },
     /// A group of neurons: I, IF, LI, LIF, CubaLI, CubaLIF.
     Neuron(Neuron),
+    /// Neurons whose spikes follow the rate that a function of their input names, several in a step and of both signs where it
+    /// says so. The float reference runs them; no chip here does.
+    RateNeuron(RateNeuron),
+    /// Max pooling over `(channels, height, width)` that lets spikes pass: see [`GatedPool`]. As for [`Node::RateNeuron`].
+    GatedPool(GatedPool),
     /// A group of compartments in a chip's own integers; passed through `quantize` unchanged.
     Compartments(Compartments),
     /// Synapses in a chip's own integers; passed through `quantize` unchanged.
@@ -275,6 +281,60 @@ pub struct Threshold {
     pub threshold: Param,
     /// `>` (NIR) or `>=`.
     pub comparison: Comparison,
+}
+
+/// Neurons whose spikes follow a rate. In every step the rate is `gain · function(x)` spikes per step, and the output is the whole
+/// number of spikes that the step brings, negative where the rate is.
+///
+/// The rule is that of Nengo's `RegularSpiking`, `StochasticSpiking` and `PoissonSpiking`: the function sees the input of one step,
+/// so input that is spikes needs a synaptic filter or many spikes per step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateNeuron {
+    /// Shape; inferred from the input if absent.
+    pub shape: Option<Vec<usize>>,
+    /// Function of the input. Not [`Activation::PRelu`].
+    pub function: Activation,
+    /// Spikes per step where the function is 1.
+    pub gain: Param,
+    /// How spikes follow the rate.
+    pub spiking: Spiking,
+    /// Part of a spike that [`Spiking::Regular`] neurons hold before the first step (default 0).
+    pub initial: Param,
+    /// Seed of the random stream of neurons that are not regular; the name of the node enters too. Runs with the same seed see
+    /// the same noise.
+    pub seed: u64,
+}
+
+impl RateNeuron {
+    /// Regular neurons of this function, with gain 1.
+    pub fn new(function: Activation) -> Self {
+        let (gain, initial) = (Param::Uniform(1.0), Param::Uniform(0.0));
+        Self { shape: None, function, gain, spiking: Spiking::Regular, initial, seed: 0 }
+    }
+}
+
+/// How spikes follow a rate of `r` spikes per step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spiking {
+    /// Evenly: `v += r`, as many spikes as whole numbers are in it, `n = ⌊v⌋; v −= n`.
+    Regular,
+    /// `⌊|r|⌋` spikes, and one more with the probability of the rest; the sign is that of `r`.
+    Stochastic,
+    /// As many as a Poisson process of rate `|r|` has in a step; the sign is that of `r`.
+    Poisson,
+}
+
+/// Max pooling that lets spikes pass: in every step each window forwards what its winner sends, which is the element whose sum
+/// over the steps so far, this one included, is the largest; the first of several (Rueckauer et al., *Conversion of
+/// Continuous-Valued Deep Networks to Efficient Event-Driven Networks for Image Classification*, 2017). Padding never wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatedPool {
+    /// Window (height, width).
+    pub kernel: [usize; 2],
+    /// Step (height, width).
+    pub stride: [usize; 2],
+    /// Elements on both sides (height, width) that windows may reach into; less than the window.
+    pub padding: [usize; 2],
 }
 
 /// A delay, in the unit the file used.

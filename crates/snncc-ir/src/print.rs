@@ -39,6 +39,12 @@ fn node_text(node: &Node) -> String {
             "{:?}Pool2d kernel {:?}, stride {:?}, padding {:?}",
             pool.kind, pool.kernel, pool.stride, pool.padding
         ),
+        Node::GatedPool(pool) => {
+            format!("GatedMaxPool2d kernel {:?}, stride {:?}, padding {:?}", pool.kernel, pool.stride, pool.padding)
+        }
+        Node::RateNeuron(neuron) => {
+            format!("RateNeuron {}, {:?}, gain {}", neuron.function.name(), neuron.spiking, param(&neuron.gain))
+        }
         Node::Flatten { start_dim, end_dim } => format!("Flatten {start_dim}..={end_dim}"),
         Node::Reshape { shape } => format!("Reshape {shape:?}"),
         Node::Threshold(threshold) => format!("Threshold {}", param(&threshold.threshold)),

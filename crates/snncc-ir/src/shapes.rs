@@ -13,7 +13,7 @@
 mod node;
 
 pub(crate) use node::neuron_params;
-pub use node::{convolution_geometry, pool_geometry};
+pub use node::{convolution_geometry, gated_pool_geometry, pool_geometry};
 
 use crate::network::{Network, Node};
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, NodeId, code};

@@ -21,6 +21,7 @@ mod kernels;
 mod layout;
 mod linear;
 mod neurons;
+mod rates;
 mod signal;
 mod trace;
 
@@ -29,6 +30,7 @@ pub use trace::{FloatTrace, OutputTrace, PopulationTrace, Record, States, Statis
 use build::{Gathered, Op, StepNode};
 use linear::Scratch;
 use neurons::{Extremes, GroupState};
+use rates::RateState;
 use signal::{Signal, Source};
 use snncc_data::{PortStimulus, Stimulus};
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, NodeId, code, did_you_mean};
@@ -83,6 +85,7 @@ enum Memory {
     /// Values of earlier steps, or sums for later ones, in turns.
     Ring(Vec<f64>),
     Neurons(GroupState),
+    Rates(RateState),
 }
 
 impl Memory {
@@ -178,7 +181,7 @@ impl FloatNetwork {
                 Op::Input => feed.spikes[id.0 as usize].is_none_or(|port| port.spikes.indices.is_empty()),
                 Op::Identity | Op::Scale(_) => of_constants(),
                 Op::Linear(linear) => linear.is_immediate() && of_constants(),
-                Op::Delay(_) | Op::Threshold(_) | Op::Neurons(_) => false,
+                Op::Delay(_) | Op::Threshold(_) | Op::Neurons(_) | Op::Rates(_) | Op::Gate(_) => false,
             };
         }
         is_constant
@@ -218,6 +221,14 @@ impl FloatNetwork {
             Op::Scale(scale) => scale.step(input, output.values_mut(len)),
             Op::Linear(linear) => linear.step(t, input, output.values_mut(len), memory, scratch),
             Op::Delay(delay) => delay.step(t, input, output.values_mut(len), memory),
+            Op::Rates(group) => match memory {
+                Memory::Rates(state) => group.step(input, host_bias, state, output.values_mut(len)),
+                _ => unreachable!("bug in snncc: neurons without state"),
+            },
+            Op::Gate(gate) => match memory {
+                Memory::Ring(sums) => gate.step(input, sums, output.values_mut(len)),
+                _ => unreachable!("bug in snncc: a gate without sums"),
+            },
             Op::Threshold(threshold) => {
                 threshold.step(input, host_bias, memory.neurons_mut(), output.spikes_mut());
             }
@@ -234,7 +245,7 @@ impl FloatNetwork {
         let count = self.nodes.len();
         let mut feed = Feed { spikes: vec![None; count], analog: vec![None; count], host_bias: vec![None; count] };
         let is_port = |op: &Op| matches!(op, Op::Input);
-        let is_neurons = |op: &Op| matches!(op, Op::Neurons(_) | Op::Threshold(_));
+        let is_neurons = |op: &Op| matches!(op, Op::Neurons(_) | Op::Threshold(_) | Op::Rates(_));
         for port in &input.spikes.ports {
             let Some(id) = self.find(&port.port, "input port", is_port, &mut problems) else { continue };
             let (found, expected) = (port.spikes.neurons as usize, self.nodes[id].output_len);

@@ -134,8 +134,10 @@ pub(crate) fn run(session: &mut Session, model: &mut Model, request: &Request<'_
 pub(crate) fn attempt(session: &Session, model: &mut Model, request: &Request<'_>) -> Result<Converted, Diagnostics> {
     let options = ConvertOptions {
         early_exit_changes: request.early_exit_changes,
+        seed: request.seed,
         ..request.args.options(request.steps, request.dt_s)
     };
+    request.args.check()?;
     let samples = samples(model, request)?;
     let by_port: Vec<&Samples> = samples.iter().collect();
     let coding = request.coding.unwrap_or(Coding::RateRounded);
@@ -144,7 +146,8 @@ pub(crate) fn attempt(session: &Session, model: &mut Model, request: &Request<'_
     let converted = convert(&model.ann, &data, &options, &bars);
     bars.clear();
     let converted = converted?;
-    let layers: Vec<&str> = converted.layers.iter().map(|layer| layer.name.as_str()).collect();
+    let nodes = converted.prepared.ann.nodes();
+    let layers: Vec<&str> = converted.layers.iter().map(|layer| nodes[layer.node].name.as_str()).collect();
     check_layers(&options, &layers)?;
     Ok(converted)
 }

@@ -3,10 +3,12 @@
 use crate::values;
 use clap::{Args, ValueEnum};
 use snncc_convert::ConvertOptions;
-use snncc_convert::options::{Balance, BalanceForm, Correction, Filter, FiringRate, MaxPooling, ReadoutChoice, Swap};
+use snncc_convert::options::{
+    Balance, BalanceForm, Correction, Filter, FiringRate, MaxPooling, NeuronKind, ReadoutChoice, Swap, is_part,
+};
 use snncc_ids::{Diagnostic, code, did_you_mean};
-use snncc_ir::ann::Activation;
-use snncc_ir::network::Reset;
+use snncc_ir::ann::{Activation, SoftLif};
+use snncc_ir::network::{Reset, Spiking};
 
 /// How a trained network becomes a spiking one. The defaults need no tuning.
 #[derive(Args, Clone, Debug)]
@@ -21,11 +23,13 @@ pub(crate) struct ConversionArgs {
     /// Where scales go: into weights (thresholds are 1) or into thresholds; the spikes are the same.
     #[arg(long, value_enum, default_value = "weights", value_name = "weights|thresholds")]
     pub(crate) scale_in: ScaleIn,
-    /// Spikes per step at the scale, at most 1: for all layers (0.5) or for one (fc1=0.5) [default: 1].
+    /// Spikes per step at the scale, at most 1 of neurons that fire once: for all layers (0.5) or for one and its parts (fc1=0.5)
+    /// [default: 1; of lif, the rate that errs least].
     #[arg(long, value_name = "[LAYER=]RATE", value_parser = firing_rate)]
     pub(crate) firing_rate: Vec<(Option<String>, f64)>,
-    /// Max pooling: tree (exact, more neurons), average, or measured (the better on the calibration data).
-    #[arg(long, value_enum, default_value = "tree", value_name = "tree|average|measured")]
+    /// Max pooling: tree (exact, more neurons), average, measured (the better of these on the calibration data), or gated (passes
+    /// the spikes of the most active input; in floats only).
+    #[arg(long, value_enum, default_value = "tree", value_name = "tree|average|gated|measured")]
     pub(crate) max_pool: MaxPool,
     /// Replace an activation, by layer or function: 'act3=relu', 'tanh=hard-sigmoid'.
     #[arg(long, value_name = "FROM=TO", value_parser = swap)]
@@ -36,14 +40,24 @@ pub(crate) struct ConversionArgs {
     /// What is corrected on the calibration data: none, bias, potential or both.
     #[arg(long, value_enum, default_value = "both", value_name = "none|bias|potential|both")]
     pub(crate) correction: CorrectionKind,
-    /// Reset of the neurons: subtract or to-value. Chips that reset to a value subtract by a synapse to themselves.
-    #[arg(long, value_parser = values::reset, default_value = "subtract", value_name = "RESET")]
-    pub(crate) neuron_reset: Reset,
+    /// Neurons in place of activations: if; lif with its time constants, such as lif:20ms:2ms (needs --dt); or, in floats only,
+    /// regular, stochastic and poisson, which follow the rate of the activation with any number of spikes in a step.
+    #[arg(long, value_name = "NEURON", value_parser = neuron, default_value = "if")]
+    pub(crate) neuron: NeuronKind,
+    /// Negative spikes for activations with values below 0, instead of pairs of neurons; needs --neuron regular, stochastic or
+    /// poisson.
+    #[arg(long)]
+    pub(crate) signed_spikes: bool,
+    /// Reset of `if` neurons: subtract or to-value [default: subtract]. Chips that reset to a value subtract by a synapse to
+    /// themselves.
+    #[arg(long, value_parser = values::reset, value_name = "RESET")]
+    pub(crate) neuron_reset: Option<Reset>,
     /// What is read from the last layer: membrane (neurons that do not spike and add up), spikes, or filtered:20ms (neurons that
     /// do not spike and forget with this time constant; needs --dt).
     #[arg(long, value_parser = readout, default_value = "membrane", value_name = "READOUT")]
     pub(crate) readout: ReadoutChoice,
-    /// Synaptic filter: lowpass:5ms, alpha:5ms or double-exponential:5ms:1ms; needs --dt.
+    /// Synaptic filter: lowpass:5ms, alpha:5ms, double-exponential:5ms:1ms, or auto (a lowpass chosen from the noise of the spikes
+    /// and the steps); needs --dt.
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     pub(crate) filter: Option<Filter>,
 }
@@ -58,6 +72,7 @@ pub(crate) enum ScaleIn {
 pub(crate) enum MaxPool {
     Tree,
     Average,
+    Gated,
     Measured,
 }
 
@@ -99,6 +114,35 @@ impl ExitArgs {
 }
 
 impl ConversionArgs {
+    /// Flags that do not go together.
+    pub(crate) fn check(&self) -> Result<(), Diagnostic> {
+        let sends_several = matches!(self.neuron, NeuronKind::Rate(_));
+        let help =
+            "add `--neuron regular`, whose neurons send any number of spikes of both signs in a step, in floats only";
+        if self.signed_spikes && !sends_several {
+            let message = "--signed-spikes is for neurons that send negative spikes";
+            return Err(Diagnostic::error(code::BAD_PARAMETER, message).help(help));
+        }
+        if let Some((_, rate)) = self.firing_rate.iter().find(|(_, rate)| *rate > 1.0 && !sends_several) {
+            let message =
+                format!("--firing-rate {rate} is more than the one spike per step that these neurons can send");
+            return Err(Diagnostic::error(code::BAD_PARAMETER, message).help(help));
+        }
+        match (self.neuron, self.neuron_reset) {
+            (NeuronKind::Lif { .. }, Some(reset)) if reset != Reset::ToValue => {
+                let message = "--neuron-reset subtract is for `if` neurons; `lif` neurons reset to a value";
+                Err(Diagnostic::error(code::BAD_PARAMETER, message)
+                    .help("leave --neuron-reset out, or take `--neuron if`, which loses nothing at a spike"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The reset of `if` neurons.
+    pub(crate) fn reset(&self) -> Reset {
+        self.neuron_reset.unwrap_or(Reset::BySubtraction)
+    }
+
     /// The options that the flags mean.
     pub(crate) fn options(&self, steps: u32, dt_s: Option<f64>) -> ConvertOptions {
         let scalar = self.firing_rate.iter().rev().find(|(layer, _)| layer.is_none()).map(|(_, rate)| *rate);
@@ -117,10 +161,13 @@ impl ConversionArgs {
                 (Some(rate), true) => FiringRate::Scalar(rate),
                 (None, true) => FiringRate::Automatic,
             },
-            reset: self.neuron_reset,
+            neuron: self.neuron,
+            signed_spikes: self.signed_spikes,
+            reset: self.reset(),
             max_pool: match self.max_pool {
                 MaxPool::Tree => MaxPooling::Tree,
                 MaxPool::Average => MaxPooling::Average,
+                MaxPool::Gated => MaxPooling::Gated,
                 MaxPool::Measured => MaxPooling::Measured,
             },
             swap_activations: self.swap_activation.clone(),
@@ -139,10 +186,10 @@ impl ConversionArgs {
     }
 }
 
-/// `--firing-rate` of a layer that there is not.
+/// `--firing-rate` of a layer that there is not. `layers` are those of the prepared network.
 pub(crate) fn check_layers(options: &ConvertOptions, layers: &[&str]) -> Result<(), Diagnostic> {
     let FiringRate::PerLayer(rates) = &options.firing_rate else { return Ok(()) };
-    match rates.iter().find(|(name, _)| !layers.contains(&name.as_str())) {
+    match rates.iter().find(|(name, _)| !layers.iter().any(|layer| is_part(layer, name))) {
         None => Ok(()),
         Some((name, _)) => {
             let error = Diagnostic::error(
@@ -174,14 +221,17 @@ fn balance(text: &str) -> Result<Balance, String> {
     }
 }
 
+/// Rates above are no use: what they round is less than what sums of floats do.
+const HIGHEST_RATE: f64 = 1e6;
+
 fn firing_rate(text: &str) -> Result<(Option<String>, f64), String> {
     let (layer, rate) = match text.rsplit_once('=') {
         Some((layer, rate)) => (Some(layer.to_owned()), rate),
         None => (None, text),
     };
     match rate.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok((layer, rate)),
-        _ => Err(format!("`{rate}` is no rate above 0 and up to 1 spike per step")),
+        Ok(rate) if rate > 0.0 && rate <= HIGHEST_RATE => Ok((layer, rate)),
+        _ => Err(format!("`{rate}` is no rate above 0 and up to {HIGHEST_RATE} spikes per step")),
     }
 }
 
@@ -203,17 +253,57 @@ fn exit_changes(text: &str) -> Result<ExitChanges, String> {
     }
 }
 
+fn neuron(text: &str) -> Result<NeuronKind, String> {
+    let mut parts = text.split(':');
+    let kind = parts.next().unwrap_or_default();
+    let times: Vec<&str> = parts.collect();
+    match (kind, &times[..]) {
+        ("if", []) => Ok(NeuronKind::IntegrateAndFire),
+        ("lif", [tau_rc]) => Ok(NeuronKind::Lif { tau_rc_s: values::seconds(tau_rc)?, tau_ref_s: 0.0 }),
+        ("lif", [tau_rc, tau_ref]) => {
+            Ok(NeuronKind::Lif { tau_rc_s: values::seconds(tau_rc)?, tau_ref_s: refractory(tau_ref)? })
+        }
+        ("regular", []) => Ok(NeuronKind::Rate(Spiking::Regular)),
+        ("stochastic", []) => Ok(NeuronKind::Rate(Spiking::Stochastic)),
+        ("poisson", []) => Ok(NeuronKind::Rate(Spiking::Poisson)),
+        _ => Err("expected if, lif:TAU_RC, lif:TAU_RC:TAU_REF, regular, stochastic or poisson".to_owned()),
+    }
+}
+
+/// A time that may be 0.
+fn refractory(text: &str) -> Result<f64, String> {
+    if ["0", "0s", "0ms"].contains(&text) { Ok(0.0) } else { values::seconds(text) }
+}
+
+/// `soft-lif:20ms:2ms`, with gamma and amplitude behind it if they are not 0.02 and 1.
+fn soft_lif(text: &str) -> Result<Activation, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let ("soft-lif", 3..=5) = (parts[0], parts.len()) else {
+        return Err(
+            "expected soft-lif:TAU_RC:TAU_REF, with :GAMMA:AMPLITUDE behind it if they are not 0.02 and 1".to_owned()
+        );
+    };
+    let number = |at: usize, default: f32| match parts.get(at) {
+        Some(text) => text.parse::<f32>().map_err(|_| format!("`{text}` is no number")),
+        None => Ok(default),
+    };
+    let (tau_rc_s, tau_ref_s) = (values::seconds(parts[1])? as f32, refractory(parts[2])? as f32);
+    let soft = SoftLif { tau_rc_s, tau_ref_s, gamma: number(3, 0.02)?, amplitude: number(4, 1.0)? };
+    Ok(Activation::SoftLif(soft.checked()?))
+}
+
 fn filter(text: &str) -> Result<Filter, String> {
     let mut parts = text.split(':');
     let kind = parts.next().unwrap_or_default();
     let taus = parts.map(values::seconds).collect::<Result<Vec<f64>, String>>()?;
     match (kind, &taus[..]) {
+        ("auto", []) => Ok(Filter::Automatic),
         ("lowpass", [tau_s]) => Ok(Filter::Lowpass { tau_s: *tau_s }),
         ("alpha", [tau_s]) => Ok(Filter::Alpha { tau_s: *tau_s }),
         ("double-exponential", [tau_1_s, tau_2_s]) => {
             Ok(Filter::DoubleExponential { tau_1_s: *tau_1_s, tau_2_s: *tau_2_s })
         }
-        _ => Err("expected lowpass:TIME, alpha:TIME or double-exponential:TIME:TIME".to_owned()),
+        _ => Err("expected auto, lowpass:TIME, alpha:TIME or double-exponential:TIME:TIME".to_owned()),
     }
 }
 
@@ -234,11 +324,14 @@ const ACTIVATIONS: &[(&str, Activation)] = &[
 
 fn swap(text: &str) -> Result<Swap, String> {
     let (from, to) = text.rsplit_once('=').ok_or("expected FROM=TO")?;
+    if to.to_ascii_lowercase().starts_with("soft-lif") {
+        return Ok(Swap { from: from.to_owned(), to: soft_lif(&to.to_ascii_lowercase())? });
+    }
     match ACTIVATIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(to)) {
         Some((_, activation)) => Ok(Swap { from: from.to_owned(), to: activation.clone() }),
         None => {
             let names: Vec<&str> = ACTIVATIONS.iter().map(|(name, _)| *name).collect();
-            Err(format!("`{to}` is none of {}", names.join(", ")))
+            Err(format!("`{to}` is none of {}, soft-lif:TAU_RC:TAU_REF", names.join(", ")))
         }
     }
 }
@@ -253,7 +346,7 @@ mod tests {
         assert_eq!(balance("active-p99.9").unwrap(), Balance::Percentile { percent: 99.9, of_active: true });
         assert!(balance("p101").is_err() && balance("best").is_err());
         assert_eq!(firing_rate("fc1=0.5").unwrap(), (Some("fc1".into()), 0.5));
-        assert!(firing_rate("2").is_err());
+        assert!(firing_rate("0").is_err() && firing_rate("1e9").is_err());
         assert_eq!(filter("lowpass:5ms").unwrap(), Filter::Lowpass { tau_s: 5e-3 });
         assert!(filter("lowpass").is_err());
         assert_eq!(readout("filtered:20ms").unwrap(), ReadoutChoice::Filtered { tau_s: 2e-2 });
@@ -264,5 +357,10 @@ mod tests {
         assert!(exit_changes("0").is_err() && exit_changes("100%").is_err() && exit_changes("nan").is_err());
         assert_eq!(swap("Tanh=hard-sigmoid").unwrap().from, "Tanh");
         assert!(swap("tanh=nothing").unwrap_err().contains("relu6"));
+        let soft = SoftLif { tau_rc_s: 0.02, tau_ref_s: 0.0, gamma: 0.1, amplitude: 0.5 };
+        assert_eq!(swap("relu=soft-lif:20ms:0:0.1:0.5").unwrap().to, Activation::SoftLif(soft));
+        assert!(swap("relu=soft-lif:20ms").is_err() && swap("relu=soft-lif:20ms:2ms:-1").is_err());
+        assert_eq!(neuron("lif:20ms:2ms").unwrap(), NeuronKind::Lif { tau_rc_s: 0.02, tau_ref_s: 0.002 });
+        assert!(neuron("lif").is_err() && neuron("if:20ms").is_err());
     }
 }

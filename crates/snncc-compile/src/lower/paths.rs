@@ -236,6 +236,7 @@ impl Chain<'_> {
             }
             Node::Pool(_) => self.pass_map(id, &SynapseDelay::None, None).or_else(refuse),
             Node::Synapses(synapses) => self.pass_synapses(synapses).or_else(refuse),
+            Node::RateNeuron(_) | Node::GatedPool(_) => unreachable!("bug in snncc: refused before"),
             Node::Input { .. } | Node::Neuron(_) | Node::Threshold(_) | Node::Compartments(_) => {
                 unreachable!("bug in snncc: a population within a path")
             }

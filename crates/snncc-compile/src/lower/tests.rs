@@ -42,6 +42,18 @@ fn fire() -> Node {
     neuron(NeuronModel::If, |_| {})
 }
 
+/// Networks for the float reference alone are told what to convert with instead.
+#[test]
+fn what_only_floats_have_is_refused() {
+    let rate = Node::RateNeuron(RateNeuron::new(snncc_ir::ann::Activation::Tanh));
+    let gate = Node::GatedPool(GatedPool { kernel: [2, 2], stride: [2, 2], padding: [0, 0] });
+    let nodes = vec![("i", input(&[1, 4, 4])), ("r", rate), ("g", gate), ("n", fire()), ("o", output(&[1, 2, 2]))];
+    let problems = lower(&row(nodes), &LowerOptions::default()).unwrap_err();
+    assert_eq!(problems.0.iter().map(|problem| problem.code).collect::<Vec<_>>(), [code::UNSUPPORTED_BY_CHIP; 2]);
+    assert!(problems.0[0].message.contains("the rate of Tanh") && problems.0[0].help[0].contains("--neuron if"));
+    assert!(problems.0[1].help[0].contains("--max-pool tree"));
+}
+
 fn dense(shape: [usize; 2], weight: &[f64]) -> Affine {
     let weight = Matrix::Dense(Tensor::new(shape.to_vec(), weight.to_vec()));
     Affine { weight, bias: None, delay: SynapseDelay::None }

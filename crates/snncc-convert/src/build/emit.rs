@@ -1,5 +1,9 @@
 //! Writes nodes of the spiking network for the linear layers of the trained one.
 
+mod gate;
+
+pub(in super::super) use gate::not_gated;
+
 use super::value::{Term, Value, ZERO, by_channel, channel_map, gather};
 use snncc_ids::{AnnNodeId, IdVec, NodeId};
 use snncc_ir::ann::shapes::broadcast_indices;
@@ -101,6 +105,7 @@ impl<'a> Emitter<'a> {
                     None => value,
                 }
             }
+            AnnOp::Pool(pool) if pool.function == PoolFunction::Maximum => self.gated_pool(&name, pool, x, shape)?,
             AnnOp::Pool(pool) => self.pool(&name, pool, x, shape)?,
             AnnOp::GlobalPool(PoolFunction::Average) => {
                 let pool = AnnPool {
@@ -224,14 +229,14 @@ impl<'a> Emitter<'a> {
         population
     }
 
-    /// Two filters in a row, as leaky integrators that do not spike, behind the sum of `input`; returns the second.
-    pub(super) fn filter_chain(&mut self, name: &str, input: &[NodeId], taus_s: [f64; 2], shape: &[usize]) -> NodeId {
+    /// Lowpass filters in a row, as leaky integrators that do not spike, behind the sum of `input`; returns the last.
+    pub(super) fn filter_chain(&mut self, name: &str, input: &[NodeId], taus_s: &[f64], shape: &[usize]) -> NodeId {
         let dt_s = self.network.dt_s.expect("bug in snncc: filters need a time step");
         let mut sources = input.to_vec();
-        for (number, tau_s) in taus_s.into_iter().enumerate() {
+        for (number, tau_s) in taus_s.iter().enumerate() {
             let mut neuron = Neuron::new(NeuronModel::Li);
             neuron.shape = Some(shape.to_vec());
-            neuron.tau_mem_s = Param::Uniform(super::discrete_tau_s(tau_s, dt_s));
+            neuron.tau_mem_s = Param::Uniform(super::discrete_tau_s(*tau_s, dt_s));
             sources = vec![self.push(&format!("{name}.filter{}", number + 1), Node::Neuron(neuron), &sources)];
         }
         sources[0]
@@ -517,9 +522,6 @@ impl<'a> Emitter<'a> {
     }
 
     fn pool(&mut self, name: &str, layer: &AnnPool, x: Value, shape: &[usize]) -> Result<Value, String> {
-        if layer.function != PoolFunction::Average {
-            return Err("a maximum is not linear".into());
-        }
         let padded = layer.padding.iter().any(|(before, after)| before + after > 0);
         if padded && layer.counted_after.is_none() {
             return Err("a mean that leaves padding out is not one convolution".into());

@@ -7,6 +7,7 @@ use super::max_pool::{max_pool, maximum};
 use super::mean_pool::mean_pool;
 use super::rectifiers::{rectify, scale_shift};
 use super::swap::swaps;
+use crate::build::not_gated;
 use crate::options::{ConvertOptions, MaxPooling};
 use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, Id, IdVec, code};
 use snncc_ir::ann::{Activation, Ann, AnnBatchNorm, AnnNode, AnnOp, AnnPool, AnnTensor, PoolFunction};
@@ -133,7 +134,8 @@ impl Walk<'_> {
                 self.factors(id, name, op, x())
             }
             AnnOp::ScaleShift { .. } => self.factors(id, name, node.op.clone(), x()),
-            AnnOp::Activation(activation) => self.activation(id, name, activation, x()),
+            AnnOp::Activation(activation) => self.activation(id, name, Some(activation), x()),
+            AnnOp::Unsupported { .. } if self.swaps.contains_key(&id) => self.activation(id, name, None, x()),
             AnnOp::Pool(pool) if pool.function == PoolFunction::Maximum => self.max_pool(id, name, pool, x()),
             AnnOp::Pool(pool) => {
                 self.fates.exact(id, "linear, joined with the next layer");
@@ -205,10 +207,11 @@ impl Walk<'_> {
         self.problems.push(diagnostic);
     }
 
-    fn activation(&mut self, id: AnnNodeId, name: &str, activation: &Activation, x: Value) -> Value {
-        let swapped = self.swaps.get(&id).filter(|to| *to != activation).cloned();
-        let used = swapped.as_ref().unwrap_or(activation);
-        let Some(made) = rectify(&mut self.draft, name, x, used, self.options.segments) else {
+    /// An activation, or a layer that is not known and swapped for one.
+    fn activation(&mut self, id: AnnNodeId, name: &str, activation: Option<&Activation>, x: Value) -> Value {
+        let swapped = self.swaps.get(&id).filter(|to| Some(*to) != activation).cloned();
+        let used = swapped.as_ref().or(activation).expect("bug in snncc: a layer that is no activation");
+        let Some(made) = rectify(&mut self.draft, name, x, used, self.options) else {
             let why = format!("{} with these parameters has no spiking form: {used:?}", used.name());
             return self.refuse(id, &why, Some("swap it for another activation, and train on from there"));
         };
@@ -225,7 +228,8 @@ impl Walk<'_> {
             self.warn(id, &format!("{} becomes a {}", used.name(), made.note), vec![note], help);
         }
         if let Some(swapped) = swapped {
-            self.fates.prefix(id, &format!("{} swapped for {}", activation.name(), swapped.name()));
+            let name = activation.map_or(kind_of(self.ann, id), |activation| activation.name().to_owned());
+            self.fates.prefix(id, &format!("{name} swapped for {}", swapped.name()));
         }
         made.value
     }
@@ -235,6 +239,14 @@ impl Walk<'_> {
             self.warn_of_average(id);
             let pool = AnnPool { function: PoolFunction::Average, counted_after: None, ..pool.clone() };
             return mean_pool(&mut self.draft, name, x, &pool);
+        }
+        if self.options.max_pool == MaxPooling::Gated {
+            if let Some(why) = not_gated(pool) {
+                return self.refuse(id, why, Some("choose other windows, or `--max-pool tree`"));
+            }
+            self.fates
+                .exact(id, "gate that passes the spikes of the most active input of each window; runs in floats only");
+            return self.draft.push(name, AnnOp::Pool(pool.clone()), vec![x], None);
         }
         match max_pool(&mut self.draft, name, x, pool) {
             Ok(tree) => {

@@ -7,6 +7,7 @@
 use super::draft::{Draft, Role, Value};
 use super::fates::at_most;
 use super::segments::{self, Polygon, Unit};
+use crate::options::{ConvertOptions, NeuronKind};
 use snncc_ir::ann::{Activation, AnnConvolution, AnnOp, AnnTensor};
 
 /// An activation as rectifiers.
@@ -30,26 +31,35 @@ pub(super) fn rectify(
     name: &str,
     x: Value,
     activation: &Activation,
-    segments: usize,
+    options: &ConvertOptions,
 ) -> Option<Rectified> {
     let exact = |value: Value, note: &str| Some(Rectified { value, note: note.into(), approximation: None });
+    let segments = options.segments;
+    let neurons = match options.neuron {
+        NeuronKind::IntegrateAndFire => "integrate-and-fire neurons",
+        NeuronKind::Lif { .. } => "leaky integrate-and-fire neurons",
+        NeuronKind::Rate(_) => "neurons that follow its rate",
+    };
+    if matches!(options.neuron, NeuronKind::Rate(_)) && has_rate(activation, options.signed_spikes) {
+        let value = draft.push(name, AnnOp::Activation(activation.clone()), vec![x], None);
+        let spikes = if has_negative_values(activation) { ", with negative spikes" } else { "" };
+        return exact(value, &format!("{neurons}{spikes}; run in floats only"));
+    }
     match activation {
-        Activation::Relu => exact(relu(draft, name, x), "integrate-and-fire neurons"),
+        Activation::Relu => exact(relu(draft, name, x), neurons),
         Activation::Clip { min, max } => {
-            let (value, note) = clip(draft, name, x, *min, *max);
+            let (value, note) = clip(draft, name, x, [*min, *max], neurons);
             Some(Rectified { value, note, approximation: None })
         }
         Activation::HardSigmoid { alpha, beta } => {
             let argument = scale_shift(draft, format!("{name}/argument"), x, *alpha, *beta);
             let value = clip_at(draft, name, argument, 1.0);
-            exact(value, "integrate-and-fire neurons, clipped at 0 and 1 exactly")
+            exact(value, &format!("{neurons}, clipped at 0 and 1 exactly"))
         }
-        Activation::ThresholdedRelu { threshold } if *threshold == 0.0 => {
-            exact(relu(draft, name, x), "integrate-and-fire neurons")
-        }
-        Activation::LeakyRelu { slope } => leaky(draft, name, x, *slope),
+        Activation::ThresholdedRelu { threshold } if *threshold == 0.0 => exact(relu(draft, name, x), neurons),
+        Activation::LeakyRelu { slope } => leaky(draft, name, x, *slope, neurons),
         Activation::PRelu { slope } => match super::tensors::uniform(slope) {
-            Some(slope) => leaky(draft, name, x, slope),
+            Some(slope) => leaky(draft, name, x, slope, neurons),
             None => {
                 let (on, off) = pair(draft, name, x);
                 let scale = AnnOp::ScaleShift { scale: Some(slope.clone()), shift: None };
@@ -58,6 +68,11 @@ pub(super) fn rectify(
                 exact(value, "ON/OFF pair of neurons")
             }
         },
+        Activation::SoftLif(_) => {
+            let value = draft.push(name, AnnOp::Activation(activation.clone()), vec![x], None);
+            let note = "leaky integrate-and-fire neurons, whose rate it is, softened around the threshold".to_owned();
+            Some(Rectified { value, note, approximation: None })
+        }
         Activation::Abs => {
             let (on, off) = pair(draft, name, x);
             let value = draft.push(name, AnnOp::Sum { coefficients: vec![1.0, 1.0] }, vec![on, off], None);
@@ -81,6 +96,34 @@ pub(super) fn rectify(
             Some(Rectified { value, note, approximation: Some(approximation) })
         }
     }
+}
+
+/// Whether the function has values below 0.
+pub(crate) fn has_negative_values(activation: &Activation) -> bool {
+    match activation {
+        Activation::Relu
+        | Activation::Sigmoid
+        | Activation::HardSigmoid { .. }
+        | Activation::Softplus
+        | Activation::Abs
+        | Activation::SoftLif(_) => false,
+        Activation::Clip { min, .. } => *min < 0.0,
+        Activation::ThresholdedRelu { threshold } => *threshold < 0.0,
+        Activation::LeakyRelu { slope } => *slope > 0.0,
+        _ => true,
+    }
+}
+
+/// Whether neurons can follow the function as their rate.
+fn has_rate(activation: &Activation, signed_spikes: bool) -> bool {
+    let is_one_function = match activation {
+        Activation::PRelu { .. } => false,
+        // What changes nothing needs no neurons.
+        Activation::LeakyRelu { slope } => *slope != 1.0 && slope.is_finite(),
+        Activation::Clip { min, max } => min < max && *min > f32::MIN && *max < f32::MAX,
+        _ => true,
+    };
+    is_one_function && (signed_spikes || !has_negative_values(activation))
 }
 
 fn relu(draft: &mut Draft, name: impl Into<String>, x: Value) -> Value {
@@ -114,9 +157,9 @@ fn pair(draft: &mut Draft, name: &str, x: Value) -> (Value, Value) {
     (on, relu(draft, format!("{name}/off"), negative))
 }
 
-fn leaky(draft: &mut Draft, name: &str, x: Value, slope: f32) -> Option<Rectified> {
+fn leaky(draft: &mut Draft, name: &str, x: Value, slope: f32, neurons: &'static str) -> Option<Rectified> {
     let (value, note) = if slope == 0.0 {
-        (relu(draft, name, x), "integrate-and-fire neurons")
+        (relu(draft, name, x), neurons)
     } else if slope == 1.0 {
         (x, "removed: the slope below 0 is 1")
     } else {
@@ -128,9 +171,8 @@ fn leaky(draft: &mut Draft, name: &str, x: Value, slope: f32) -> Option<Rectifie
 }
 
 /// `min(max(x, min), max)`; a bound beyond every number is none.
-fn clip(draft: &mut Draft, name: &str, x: Value, min: f32, max: f32) -> (Value, String) {
+fn clip(draft: &mut Draft, name: &str, x: Value, [min, max]: [f32; 2], neurons: &str) -> (Value, String) {
     let [lower, upper] = [min > f32::MIN, max < f32::MAX];
-    let neurons = "integrate-and-fire neurons";
     match (lower, upper) {
         (false, false) => (x, "removed: it has no bounds".into()),
         (true, true) if min >= max => {

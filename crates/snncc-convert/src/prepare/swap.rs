@@ -2,7 +2,7 @@
 
 use crate::options::Swap;
 use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, code, did_you_mean};
-use snncc_ir::ann::{Activation, Ann, AnnOp, AnnTensor, SourceFate, shapes};
+use snncc_ir::ann::{Activation, Ann, AnnOp, AnnTensor, SoftLif, SourceFate, shapes};
 use std::collections::BTreeMap;
 
 /// The activations to replace, and by what. A swap that names a layer wins over one that names a function; among equals the
@@ -45,7 +45,7 @@ pub(super) fn swaps(ann: &Ann, swaps: &[Swap]) -> (BTreeMap<AnnNodeId, Activatio
 /// The activations of the layer of this name, which may be part of a layer of the file; `None` if there is no such layer.
 fn layer(ann: &Ann, name: &str) -> Option<Vec<AnnNodeId>> {
     let is_named = |other: &str| other.eq_ignore_ascii_case(name);
-    let is_activation = |id: &AnnNodeId| matches!(ann.nodes()[*id].op, AnnOp::Activation(_));
+    let is_activation = |id: &AnnNodeId| is_swappable(ann, *id);
     let starts = |other: &str| other.split_once('/').is_some_and(|(start, _)| is_named(start));
     let named = ann.nodes().iter_with_ids().filter(|(_, node)| is_named(&node.name)).map(|(id, _)| id);
     let sources = ann.sources.iter().filter(|source| is_named(&source.name));
@@ -63,6 +63,16 @@ fn layer(ann: &Ann, name: &str) -> Option<Vec<AnnNodeId>> {
     found.retain(is_activation);
     found.dedup();
     known.then_some(found)
+}
+
+/// Whether a layer is an activation, or may be one that is not known: a value of the same shape as its only input.
+fn is_swappable(ann: &Ann, id: AnnNodeId) -> bool {
+    let node = &ann.nodes()[id];
+    match (&node.op, &node.inputs[..]) {
+        (AnnOp::Activation(_), _) => true,
+        (AnnOp::Unsupported { .. }, [input]) => ann.nodes()[*input].shape == node.shape,
+        _ => false,
+    }
 }
 
 fn of_function(ann: &Ann, name: &str) -> Vec<AnnNodeId> {
@@ -107,6 +117,7 @@ fn functions() -> Vec<&'static str> {
         Activation::Softsign,
         Activation::Mish,
         Activation::Abs,
+        Activation::SoftLif(SoftLif::DEFAULT),
     ]
     .iter()
     .map(Activation::name)

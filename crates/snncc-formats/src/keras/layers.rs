@@ -189,7 +189,7 @@ impl Context<'_, '_> {
 /// Why it cannot be executed, or what is wrong with the file.
 pub(super) fn make(mut context: Context<'_, '_>, operands: &[Operand]) -> Result<Made, Failure> {
     let layer = context.layer;
-    let Some(kind) = kind(layer.class).filter(|_| !layer.custom) else {
+    let Some(kind) = kind(layer.class).filter(|_| !layer.custom || activation::is_lif(layer.class)) else {
         return Err(Failure::Unsupported(why_not(layer)));
     };
     // Operations of Keras 3 share some names with layers, but have other settings.

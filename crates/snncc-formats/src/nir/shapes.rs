@@ -156,6 +156,7 @@ pub(super) fn own_input_shape(node: &Node) -> Option<Vec<usize>> {
             Some(shape)
         }
         Node::Neuron(neuron) => neuron.shape.clone(),
+        Node::RateNeuron(neuron) => neuron.shape.clone(),
         Node::Threshold(threshold) => threshold.shape.clone(),
         Node::Delay { shape, .. } => shape.clone(),
         _ => None,
@@ -168,7 +169,9 @@ fn own_output_shape(node: &Node) -> Option<Vec<usize>> {
         Node::Input { shape } => Some(shape.clone()),
         Node::Reshape { shape } => Some(shape.clone()),
         Node::Affine(affine) => affine.weight.dimensions().map(|(outputs, _)| vec![outputs]),
-        Node::Scale { .. } | Node::Neuron(_) | Node::Threshold(_) | Node::Delay { .. } => own_input_shape(node),
+        Node::Scale { .. } | Node::Neuron(_) | Node::RateNeuron(_) | Node::Threshold(_) | Node::Delay { .. } => {
+            own_input_shape(node)
+        }
         _ => None,
     }
 }

@@ -28,7 +28,7 @@ const MAX_DENSE_VALUES: usize = 1 << 28;
 ///
 /// # Errors
 /// `SNN0106` for each thing that NIR cannot say: other resets than to a value, `>=`, refractory periods, initial state, lower
-/// bounds, synaptic delays, reshapes that do not join dimensions, steps of delay without a time step, a chip's own integers, edges that stand twice, names with
+/// bounds, synaptic delays, reshapes that do not join dimensions, steps of delay without a time step, neurons that follow a rate, gated pools, a chip's own integers, edges that stand twice, names with
 /// `/`; shapes that do not follow from the network or contradict each other.
 pub fn write_nir(network: &Network) -> Result<Vec<u8>, Diagnostics> {
     let mut problems = Diagnostics::new();
@@ -202,6 +202,8 @@ impl NodeWriter<'_> {
                 self.parameter("delay", &seconds)?;
             }
             Node::Neuron(neuron) => self.neuron(neuron)?,
+            Node::RateNeuron(_) => return Err(one("follows a rate, with several spikes in a step")),
+            Node::GatedPool(_) => return Err(one("pools maxima by a gate")),
             Node::Compartments(_) => return Err(one("has integers of a chip")),
             Node::Synapses(_) => return Err(one("has integer weights of a chip")),
         }

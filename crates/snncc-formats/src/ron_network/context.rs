@@ -301,4 +301,4 @@ macro_rules! integer_scalars {
     )*};
 }
 
-integer_scalars!(i8 u8 i32 u32 i64 usize);
+integer_scalars!(i8 u8 i32 u32 i64 u64 usize);

@@ -2,14 +2,17 @@
 
 use super::context::{Context, Fields};
 use super::neurons::{self, COMPARISONS};
+use super::rates;
 use super::tensors::Shapes;
 use super::value::{Kind, Value};
 use snncc_ids::code;
-use snncc_ir::network::{Affine, Convolution, DelayTime, Matrix, Padding, Pool, PoolKind, Reset, Synapses, Threshold};
+use snncc_ir::network::{
+    Affine, Convolution, DelayTime, GatedPool, Matrix, Padding, Pool, PoolKind, Reset, Synapses, Threshold,
+};
 use snncc_ir::{Node, SignMode};
 
 /// Every kind of node, as its name is written.
-pub(super) const NODE_KINDS: [&str; 21] = [
+pub(super) const NODE_KINDS: [&str; 23] = [
     "Input",
     "Output",
     "Linear",
@@ -19,6 +22,7 @@ pub(super) const NODE_KINDS: [&str; 21] = [
     "Conv2d",
     "SumPool2d",
     "AvgPool2d",
+    "GatedMaxPool2d",
     "Flatten",
     "Reshape",
     "Threshold",
@@ -29,6 +33,7 @@ pub(super) const NODE_KINDS: [&str; 21] = [
     "Lif",
     "CubaLi",
     "CubaLif",
+    "RateNeuron",
     "Compartments",
     "Synapses",
 ];
@@ -80,7 +85,18 @@ pub(super) fn node(cx: &mut Context, value: &Value, item: &str, defaults: Defaul
         }
         "SumPool2d" | "AvgPool2d" => {
             let fields = fields(&["kernel_size", "stride", "padding"])?;
-            pool(cx, &fields, if kind == "SumPool2d" { PoolKind::Sum } else { PoolKind::Average })
+            let kind = if kind == "SumPool2d" { PoolKind::Sum } else { PoolKind::Average };
+            let (kernel, stride, padding) = windows(cx, &fields)?;
+            Some(Node::Pool(Pool { kind, kernel, stride, padding }))
+        }
+        "GatedMaxPool2d" => {
+            let fields = fields(&["kernel_size", "stride", "padding"])?;
+            let (kernel, stride, padding) = windows(cx, &fields)?;
+            Some(Node::GatedPool(GatedPool { kernel, stride, padding }))
+        }
+        "RateNeuron" => {
+            let fields = fields(&["shape", "function", "gain", "spiking", "initial", "seed"])?;
+            rates::rate_neuron(cx, &fields)
         }
         "Flatten" => {
             let fields = fields(&["start_dim", "end_dim"])?;
@@ -189,7 +205,8 @@ fn convolution(cx: &mut Context, fields: &Fields, dimensions: u8) -> Option<Node
     }))
 }
 
-fn pool(cx: &mut Context, fields: &Fields, kind: PoolKind) -> Option<Node> {
+/// Window, step and padding of a pool, along height and width.
+fn windows(cx: &mut Context, fields: &Fields) -> Option<([usize; 2], [usize; 2], [usize; 2])> {
     let pair = |least| {
         move |cx: &mut Context, value: &Value, item: &str| {
             let lengths = cx.lengths(value, item, 2, least)?;
@@ -200,7 +217,7 @@ fn pool(cx: &mut Context, fields: &Fields, kind: PoolKind) -> Option<Node> {
     let stride = cx.optional(fields, "stride", pair(1));
     let padding = cx.optional(fields, "padding", pair(0)).unwrap_or([0, 0]);
     let kernel = kernel?;
-    Some(Node::Pool(Pool { kind, kernel, stride: stride.unwrap_or(kernel), padding }))
+    Some((kernel, stride.unwrap_or(kernel), padding))
 }
 
 fn threshold(cx: &mut Context, fields: &Fields) -> Option<Node> {

@@ -145,7 +145,7 @@ impl Names<'_> {
         let id = self.resolve(cx, value, item)?;
         let NetworkNode { name, node } = &self.nodes[id];
         let is_mapped = match node {
-            Node::Neuron(_) | Node::Compartments(_) | Node::Threshold(_) => true,
+            Node::Neuron(_) | Node::RateNeuron(_) | Node::Compartments(_) | Node::Threshold(_) => true,
             // What a node with problems left behind.
             Node::Input { shape } => shape.is_empty(),
             _ => false,
@@ -247,6 +247,7 @@ pub(super) fn neuron_count(node: &Node) -> Option<usize> {
         Node::Input { shape } | Node::Output { shape } => shape,
         Node::Compartments(compartments) => &compartments.shape,
         Node::Neuron(neuron) => neuron.shape.as_ref()?,
+        Node::RateNeuron(neuron) => neuron.shape.as_ref()?,
         Node::Threshold(threshold) => threshold.shape.as_ref()?,
         _ => return None,
     };

@@ -389,6 +389,27 @@ fn repeated_items_are_refused() {
 }
 
 #[test]
+fn functions_of_rates_are_checked() {
+    let Node::RateNeuron(neuron) = one_node("RateNeuron(function: Selu(alpha: 1.5, gamma: 1), seed: 3)") else {
+        panic!()
+    };
+    assert_eq!(neuron.function, snncc_ir::ann::Activation::Selu { alpha: 1.5, gamma: 1.0 });
+    assert_eq!((neuron.seed, neuron.gain, neuron.shape), (3, snncc_ir::Param::Uniform(1.0), None));
+    for (node, message) in [
+        ("RateNeuron(function: Rulu)", "`Rulu`"),
+        ("RateNeuron(function: Elu)", "needs the field `alpha`"),
+        ("RateNeuron(function: Elu(alpha: 1, slope: 2))", "`slope`"),
+        ("RateNeuron(function: 3)", "a function, such as"),
+        ("RateNeuron(gain: 3)", "function"),
+        ("RateNeuron(function: SoftLif(tau_rc: 0, tau_ref: 0, gamma: 0, amplitude: 1))", "tau_rc of a SoftLIF"),
+        ("GatedMaxPool2d(kernel_size: 0)", "0"),
+    ] {
+        let found = node_problems(&format!("\"n\": {node}"));
+        assert!(found.iter().any(|(found, _)| found.contains(message)), "{node}: {found:?}");
+    }
+}
+
+#[test]
 fn mapping_is_checked() {
     let text = "(schema: 1, nodes: {\"a\": I(shape: 4), \"w\": Linear(weight: [[1]])}, edges: [], mapping: (
         reserved_cores: [-1], pins: [(population: \"b\", core: 1), (population: \"a\", neurons: (2, 3), core: 1)],

@@ -3,10 +3,11 @@
 
 use super::SCHEMA;
 use super::neurons::{model_name, tau_mem_name};
+use super::rates;
 use crate::tensor_files::{AnyTensor, write_npz};
 use snncc_ir::network::{
     Comparison, Compartments, Convolution, DelayTime, MappingRequest, Matrix, Neuron, Padding, Pool, PoolKind, Reset,
-    RunDefaults, SynapseDelay,
+    RunDefaults, Spiking, SynapseDelay,
 };
 use snncc_ir::{Network, Node, NoiseParams, NoiseTarget, Param, PopulationStatistics, ResetModel, Tensor};
 use std::fmt::{Debug, Write};
@@ -248,6 +249,21 @@ impl Writer<'_> {
                     PoolKind::Sum => "SumPool2d",
                     PoolKind::Average => "AvgPool2d",
                 }
+            }
+            Node::GatedPool(pool) => {
+                fields.push(("kernel_size", format!("{:?}", pool.kernel)));
+                optional(&mut fields, "stride", &pool.stride, &pool.kernel);
+                optional(&mut fields, "padding", &pool.padding, &[0, 0]);
+                "GatedMaxPool2d"
+            }
+            Node::RateNeuron(neuron) => {
+                shape(&mut fields, neuron.shape.as_deref());
+                fields.push(("function", rates::function_text(&neuron.function)));
+                self.optional_param(&mut fields, "gain", &neuron.gain, 1.0);
+                optional(&mut fields, "spiking", &neuron.spiking, &Spiking::Regular);
+                self.optional_param(&mut fields, "initial", &neuron.initial, 0.0);
+                optional(&mut fields, "seed", &neuron.seed, &0);
+                "RateNeuron"
             }
             Node::Flatten { start_dim, end_dim } => {
                 optional(&mut fields, "start_dim", start_dim, &0);

@@ -74,6 +74,83 @@ pub enum Activation {
     Mish,
     /// `|x|`
     Abs,
+    /// Firing rate of leaky integrate-and-fire neurons, with a soft threshold.
+    SoftLif(SoftLif),
+}
+
+/// The firing rate of a leaky integrate-and-fire neuron of threshold 1 under the current `x`, softened around the threshold so
+/// that it has a derivative everywhere (Hunsberger and Eliasmith, *Training Spiking Deep Networks for Neuromorphic Hardware*,
+/// 2016):
+///
+/// ```text
+/// y = amplitude / (tau_ref + tau_rc · ln(1 + 1/ρ))     ρ = gamma · ln(1 + exp((x − 1)/gamma))
+/// ```
+///
+/// With `gamma = 0` this is the rate of the neuron itself, `ρ = max(x − 1, 0)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SoftLif {
+    /// Membrane time constant in seconds, above 0.
+    pub tau_rc_s: f32,
+    /// Refractory period in seconds, not below 0.
+    pub tau_ref_s: f32,
+    /// Width of the soft threshold, not below 0.
+    pub gamma: f32,
+    /// What a rate of one spike per second stands for, above 0.
+    pub amplitude: f32,
+}
+
+impl SoftLif {
+    /// The constants that NengoDL has where nothing is said: 20 ms, 2 ms, 1, 1.
+    pub const DEFAULT: Self = Self { tau_rc_s: 0.02, tau_ref_s: 0.002, gamma: 1.0, amplitude: 1.0 };
+
+    /// The function itself, if its parameters are in their range.
+    ///
+    /// # Errors
+    /// Which is not.
+    pub fn checked(self) -> Result<Self, String> {
+        let Self { tau_rc_s, tau_ref_s, gamma, amplitude } = self;
+        let numbers = [
+            ("tau_rc", tau_rc_s, tau_rc_s > 0.0, "above 0"),
+            ("tau_ref", tau_ref_s, tau_ref_s >= 0.0, "not below 0"),
+            ("gamma", gamma, gamma >= 0.0, "not below 0"),
+            ("amplitude", amplitude, amplitude > 0.0, "above 0"),
+        ];
+        match numbers.into_iter().find(|(_, number, fits, _)| !number.is_finite() || !fits) {
+            Some((name, number, _, range)) => Err(format!("the {name} of a SoftLIF is a number {range}, not {number}")),
+            None => Ok(self),
+        }
+    }
+
+    /// The largest number that the value stays below; infinite without refractory period.
+    pub fn limit(&self) -> f64 {
+        f64::from(self.amplitude) / f64::from(self.tau_ref_s)
+    }
+
+    /// The function at `x`.
+    pub fn value(&self, x: f64) -> f64 {
+        let [tau_rc, tau_ref, gamma] = [self.tau_rc_s, self.tau_ref_s, self.gamma].map(f64::from);
+        let above = x - 1.0;
+        // ln(1 + 1/ρ), by its first term where ρ is too small to be told from 0.
+        let charging = if gamma == 0.0 {
+            above.max(0.0).recip().ln_1p()
+        } else if above / gamma < -30.0 {
+            -above / gamma - gamma.ln()
+        } else {
+            (gamma * softplus(above / gamma)).recip().ln_1p()
+        };
+        f64::from(self.amplitude) / (tau_ref + tau_rc * charging)
+    }
+
+    /// The `x` at which the function has the value `y`, for `0 < y <` [`SoftLif::limit`].
+    pub fn inverse(&self, y: f64) -> f64 {
+        let [tau_rc, tau_ref, gamma] = [self.tau_rc_s, self.tau_ref_s, self.gamma].map(f64::from);
+        let rho = ((f64::from(self.amplitude) / y - tau_ref) / tau_rc).exp_m1().recip();
+        match gamma > 0.0 {
+            // ρ/γ = ln(1 + e^u), so u = ln(e^{ρ/γ} − 1), which is ρ/γ where that is large.
+            true if rho / gamma < 30.0 => 1.0 + gamma * (rho / gamma).exp_m1().ln(),
+            _ => 1.0 + rho,
+        }
+    }
 }
 
 impl Activation {
@@ -98,6 +175,7 @@ impl Activation {
             Self::Softsign => "Softsign",
             Self::Mish => "Mish",
             Self::Abs => "Abs",
+            Self::SoftLif(_) => "SoftLIF",
         }
     }
 
@@ -147,6 +225,7 @@ impl Activation {
             Self::Softsign => x / (1.0 + x.abs()),
             Self::Mish => x * softplus(x).tanh(),
             Self::Abs => x.abs(),
+            Self::SoftLif(soft) => soft.value(x),
         }
     }
 }
@@ -196,6 +275,28 @@ mod tests {
         }
         assert!((1.0 - erf(4.0) - 1.541_725_790e-8).abs() < 1e-15);
         assert!((erf(2.999_999_9) - erf(3.000_000_1)).abs() < 1e-9);
+    }
+
+    /// Rates that Nengo 4 (`nengo.LIF`, `nengo_dl.SoftLIF`; GPLv2, run, not copied) gives for tau_rc 20 ms and tau_ref 2 ms.
+    #[test]
+    fn rates_are_those_of_nengo() {
+        let soft_lif = |gamma| SoftLif { gamma, ..SoftLif::DEFAULT };
+        let currents = [0.9, 1.001, 1.1, 1.5, 2.0, 5.0, 10.0, 50.0];
+        let hard =
+            [0.0, 7.133_934_9, 20.016_852_1, 41.714_906_9, 63.040_002_2, 154.729_994_8, 243.474_262, 415.964_008_8];
+        let soft = [5.545_993_7, 11.475_955_1, 20.026_633_9, 41.714_906_9, 63.040_002_2];
+        for (current, rate) in currents.into_iter().zip(hard) {
+            assert!((soft_lif(0.0).value(current) - rate).abs() < 1e-4 * rate.max(1e-9), "{current}");
+        }
+        for (current, rate) in currents.into_iter().zip(soft) {
+            assert!((soft_lif(0.02).value(current) - rate).abs() < 1e-4 * rate, "{current}");
+        }
+        assert!((soft_lif(0.1).value(0.9) - 13.911_506_7).abs() < 1e-4);
+        // Far below the threshold the rate vanishes without overflow.
+        assert!(soft_lif(0.01).value(-1e6) < 1e-6);
+        for (gamma, x) in [(0.0, 1.7), (0.02, 0.95), (0.02, 3.0), (1.0, -2.0)] {
+            assert!((soft_lif(gamma).inverse(soft_lif(gamma).value(x)) - x).abs() < 1e-9, "{gamma} {x}");
+        }
     }
 
     #[test]

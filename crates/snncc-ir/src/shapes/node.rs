@@ -1,9 +1,10 @@
 //! Shapes of single nodes: what a node states, what follows from its input, and whether its tensors fit.
 
 use super::MAX_ELEMENTS;
+use crate::ann::Activation;
 use crate::graph::ConvolutionGeometry;
 use crate::network::{
-    Compartments, Convolution, DelayTime, Matrix, Network, Neuron, Node, Padding, Pool, SynapseDelay,
+    Compartments, Convolution, DelayTime, GatedPool, Matrix, Network, Neuron, Node, Padding, Pool, SynapseDelay,
 };
 use crate::tensor::{Param, Tensor};
 use snncc_ids::{Code, Diagnostic, NodeId, code};
@@ -50,6 +51,7 @@ pub(super) fn stated_input(node: &Node) -> Option<Vec<usize>> {
     match node {
         Node::Input { shape } | Node::Output { shape } => Some(shape.clone()),
         Node::Neuron(neuron) => neuron.shape.clone(),
+        Node::RateNeuron(neuron) => neuron.shape.clone(),
         Node::Threshold(threshold) => threshold.shape.clone(),
         Node::Delay { shape, .. } => shape.clone(),
         Node::Compartments(compartments) => Some(compartments.shape.clone()),
@@ -72,6 +74,9 @@ pub(super) fn implied_input(node: &Node) -> Option<Vec<usize>> {
         Node::Neuron(neuron) => {
             neuron_params(neuron).iter().find_map(|(_, param)| per_neuron_len(param)).map(|len| vec![len])
         }
+        Node::RateNeuron(neuron) => {
+            [&neuron.gain, &neuron.initial].into_iter().find_map(per_neuron_len).map(|len| vec![len])
+        }
         Node::Threshold(threshold) => per_neuron_len(&threshold.threshold).map(|len| vec![len]),
         Node::Delay { delay: DelayTime::Seconds(delay), .. } => per_neuron_len(delay).map(|len| vec![len]),
         Node::Delay { delay: DelayTime::Steps(delay), .. } => per_neuron_len(delay).map(|len| vec![len]),
@@ -90,7 +95,7 @@ pub(super) fn adapted_input(node: &Node, given: &[usize]) -> Vec<usize> {
 
 /// Whether the number of dimensions of the input means something to the node.
 pub(super) fn has_windows(node: &Node) -> bool {
-    matches!(node, Node::Convolution(_) | Node::Pool(_))
+    matches!(node, Node::Convolution(_) | Node::Pool(_) | Node::GatedPool(_))
 }
 
 /// The shape of the output for an input of shape `input`.
@@ -105,6 +110,10 @@ pub(super) fn output_shape(node: &Node, input: &[usize]) -> Result<Vec<usize>, P
         }
         Node::Pool(pool) => {
             let geometry = pool_geometry(pool, input).map_err(|message| Problem::shape("", message))?;
+            Ok(geometry.output.map(|d| d as usize).to_vec())
+        }
+        Node::GatedPool(pool) => {
+            let geometry = gated_pool_geometry(pool, input).map_err(|message| Problem::shape("", message))?;
             Ok(geometry.output.map(|d| d as usize).to_vec())
         }
         Node::Flatten { start_dim, end_dim } => flattened(*start_dim, *end_dim, input),
@@ -195,13 +204,29 @@ pub fn convolution_geometry(convolution: &Convolution, input: &[usize]) -> Resul
 /// # Errors
 /// A message if the pool does not fit the input.
 pub fn pool_geometry(pool: &Pool, input: &[usize]) -> Result<ConvolutionGeometry, String> {
+    window_geometry(pool.kernel, pool.stride, pool.padding, input)
+}
+
+/// As [`pool_geometry`], of a gated one.
+///
+/// # Errors
+/// As [`pool_geometry`].
+pub fn gated_pool_geometry(pool: &GatedPool, input: &[usize]) -> Result<ConvolutionGeometry, String> {
+    window_geometry(pool.kernel, pool.stride, pool.padding, input)
+}
+
+fn window_geometry(
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    input: &[usize],
+) -> Result<ConvolutionGeometry, String> {
     let extra = input.len().saturating_sub(3);
     let shape = if input[..extra].iter().all(|d| *d == 1) { &input[extra..] } else { input };
     let &[channels, height, width] = shape else {
         return Err(format!("expects an input of shape [channels, height, width], found {input:?}"));
     };
-    let axis =
-        |d: usize, len: usize| Axis::new(len, pool.kernel[d], pool.stride[d], (pool.padding[d], pool.padding[d]), 1);
+    let axis = |d: usize, len: usize| Axis::new(len, kernel[d], stride[d], (padding[d], padding[d]), 1);
     geometry([channels, channels], [axis(0, height)?, axis(1, width)?], channels)
 }
 
@@ -267,6 +292,26 @@ pub(super) fn check_structure(node: &Node) -> Result<(), Problem> {
             check_window("stride", &pool.stride, 1)?;
             check_window("padding", &pool.padding, 0)
         }
+        Node::GatedPool(pool) => {
+            check_window("kernel", &pool.kernel, 1)?;
+            check_window("stride", &pool.stride, 1)?;
+            match pool.kernel.iter().zip(&pool.padding).find(|(kernel, padding)| padding >= kernel) {
+                Some((kernel, padding)) => {
+                    let message = format!("padding of {padding} leaves windows of {kernel} nothing but padding");
+                    Err(Problem::parameter("padding", message))
+                }
+                None => Ok(()),
+            }
+        }
+        Node::RateNeuron(neuron) => match &neuron.function {
+            Activation::PRelu { .. } => {
+                Err(Problem::parameter("function", "PReLU has slopes of its own for each element".into()))
+            }
+            Activation::SoftLif(soft) => {
+                soft.checked().map(|_| ()).map_err(|message| Problem::parameter("function", message))
+            }
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
 }
@@ -376,6 +421,10 @@ pub(super) fn check_parameters(node: &Node, len: usize) -> Result<(), Problem> {
     match node {
         Node::Scale { scale } if scale.len() != 1 && scale.len() != len => {
             Err(Problem::shape("scale", format!("{len} factors expected, or a single one; found {}", scale.len())))
+        }
+        Node::RateNeuron(neuron) => {
+            check_param("gain", &neuron.gain, len)?;
+            check_param("initial", &neuron.initial, len)
         }
         Node::Threshold(threshold) => check_param("threshold", &threshold.threshold, len),
         Node::Delay { delay: DelayTime::Seconds(delay), .. } => check_param("delay", delay, len),

@@ -4,11 +4,12 @@ use super::aligned::Aligned;
 use super::layout::Layout;
 use super::linear::{DelayLine, Linear, Scale, Scratch};
 use super::neurons::{Group, ThresholdGroup};
+use super::rates::{Gate, RateGroup};
 use super::signal::{Signal, Source};
 use super::{FloatNetwork, FloatOptions, Memory, State};
 use snncc_ids::{Diagnostic, Diagnostics, NodeId, code};
 use snncc_ir::shapes::{self, MAX_ELEMENTS, Shapes};
-use snncc_ir::{ConvolutionGeometry, Network, Node, checks, cycles};
+use snncc_ir::{ConvolutionGeometry, Network, NetworkNode, Node, checks, cycles};
 
 /// A node ready to be stepped.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct StepNode {
     /// Order of the output.
     pub(super) layout: Layout,
     pub(super) is_output: bool,
+    /// Whether what comes in is spikes alone though it is given as values: several in a step, or of both signs.
+    pub(super) counts: bool,
 }
 
 /// An edge, seen from its target.
@@ -92,6 +95,8 @@ pub(super) enum Op {
     Delay(DelayLine),
     Threshold(ThresholdGroup),
     Neurons(Box<Group>),
+    Rates(Box<RateGroup>),
+    Gate(Gate),
 }
 
 impl Op {
@@ -126,18 +131,28 @@ pub(super) fn build(network: &Network, options: &FloatOptions) -> Result<FloatNe
     for (id, node) in network.nodes.iter_with_ids() {
         nodes.push(StepNode {
             name: node.name.clone(),
-            op: operation(&node.node, id, &shapes, layouts.input[id.0 as usize], dt, options),
+            op: operation(node, id, &shapes, layouts.input[id.0 as usize], dt, options),
             sources: Vec::new(),
             input_len: shapes.input_len(id),
             output_len: shapes.output_len(id),
             layout: layouts.output[id.0 as usize],
             is_output: matches!(node.node, Node::Output { .. }),
+            counts: false,
         });
     }
     for edge in &network.edges {
         let (from, to) = (layouts.output[edge.source.0 as usize], layouts.input[edge.target.0 as usize]);
         let conversion = from.conversion(to, shapes.input_len(edge.target));
         nodes[edge.target.0 as usize].sources.push(Incoming { source: edge.source, conversion });
+    }
+    for id in &cycles.order {
+        let counts = |incoming: &Incoming| match &nodes[incoming.source.0 as usize] {
+            StepNode { op: Op::Rates(_), .. } => true,
+            StepNode { op: Op::Identity, counts, .. } => *counts,
+            _ => false,
+        };
+        let sources = &nodes[id.0 as usize].sources;
+        nodes[id.0 as usize].counts = !sources.is_empty() && sources.iter().all(counts);
     }
     check_memory(network, &nodes)?;
     let back_edges = cycles.is_back.iter().filter(|is_back| **is_back).count();
@@ -167,6 +182,7 @@ impl Layouts {
             let geometry = match &network.nodes[*id].node {
                 Node::Convolution(convolution) => Some(shapes::convolution_geometry(convolution, input)),
                 Node::Pool(pool) => Some(shapes::pool_geometry(pool, input)),
+                Node::GatedPool(pool) => Some(shapes::gated_pool_geometry(pool, input)),
                 _ => None,
             };
             (layouts.input[index], layouts.output[index]) = match (geometry.map(known), &network.nodes[*id].node) {
@@ -192,9 +208,16 @@ fn known(geometry: Result<ConvolutionGeometry, String>) -> ConvolutionGeometry {
 }
 
 /// What `node` does to an input that has `layout`.
-fn operation(node: &Node, id: NodeId, shapes: &Shapes, layout: Layout, dt: Option<f64>, options: &FloatOptions) -> Op {
+fn operation(
+    node: &NetworkNode,
+    id: NodeId,
+    shapes: &Shapes,
+    layout: Layout,
+    dt: Option<f64>,
+    options: &FloatOptions,
+) -> Op {
     let (input, len) = (&shapes.input[id], shapes.output_len(id));
-    match node {
+    match &node.node {
         Node::Input { .. } => Op::Input,
         Node::Output { .. } | Node::Flatten { .. } | Node::Reshape { .. } => Op::Identity,
         Node::Affine(affine) => Op::Linear(Linear::affine(affine, len, shapes.input_len(id), layout)),
@@ -214,6 +237,8 @@ fn operation(node: &Node, id: NodeId, shapes: &Shapes, layout: Layout, dt: Optio
             Op::Delay(DelayLine { steps: layout.arranged_param(&steps), len })
         }
         Node::Neuron(neuron) => Op::Neurons(Box::new(Group::new(neuron, len, layout, dt, options.reset))),
+        Node::RateNeuron(neuron) => Op::Rates(Box::new(RateGroup::new(neuron, len, layout, &node.name))),
+        Node::GatedPool(pool) => Op::Gate(Gate::new(known(shapes::gated_pool_geometry(pool, input)))),
         Node::Compartments(_) | Node::Synapses(_) => unreachable!("bug in snncc: refused before"),
     }
 }
@@ -250,6 +275,14 @@ fn initial_state(nodes: &[StepNode], order: &[NodeId], back_edges: usize, longes
                 }
                 state.memories[index] = Memory::Neurons(memory);
             }
+            Op::Rates(group) => {
+                state.signals[index] = Signal::Values(Aligned::zeros(group.len));
+                state.memories[index] = Memory::Rates(group.initial());
+            }
+            Op::Gate(gate) => {
+                state.signals[index] = Signal::Values(Aligned::zeros(node.output_len));
+                state.memories[index] = Memory::Ring(vec![0.0; gate.memory_len()]);
+            }
             _ => state.signals[index] = Signal::Values(Aligned::zeros(node.output_len)),
         }
     }
@@ -260,7 +293,7 @@ fn initial_state(nodes: &[StepNode], order: &[NodeId], back_edges: usize, longes
             let node = &nodes[id.0 as usize];
             let mut values = Aligned::zeros(node.output_len);
             match &node.op {
-                Op::Input | Op::Threshold(_) | Op::Neurons(_) => continue,
+                Op::Input | Op::Threshold(_) | Op::Neurons(_) | Op::Rates(_) | Op::Gate(_) => continue,
                 Op::Linear(linear) => {
                     linear.steady(node.gather(&state.signals, &mut sum), &mut values, &mut scratch);
                 }

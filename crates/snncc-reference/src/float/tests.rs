@@ -2,6 +2,7 @@
 
 use super::*;
 use snncc_data::{HostBias, SpikeTrain};
+use snncc_ir::ann::Activation;
 use snncc_ir::network::*;
 use snncc_ir::{Param, Tensor};
 
@@ -367,6 +368,41 @@ fn pools_threshold_scale_and_constant_input() {
     assert_eq!(trace.population("t").unwrap().spikes.as_ref().unwrap().indices, [1]);
     assert_eq!(trace.output("ot").unwrap().sum, [0.0, 1.0]);
     assert_eq!(trace.output("ot").unwrap().class(), 1);
+}
+
+/// The gate passes what the element with most spikes sends; several spikes in a step and negative ones arrive as such.
+#[test]
+fn gates_and_neurons_that_follow_a_rate() {
+    let gate = Node::GatedPool(GatedPool { kernel: [1, 2], stride: [1, 2], padding: [0, 0] });
+    let rate = |function| Node::RateNeuron(RateNeuron { gain: Param::Uniform(2.0), ..RateNeuron::new(function) });
+    let net = network(
+        vec![
+            ("i", input(&[2, 1, 4])),
+            ("g", gate),
+            ("og", output(&[2, 1, 2])),
+            ("r", rate(Activation::LeakyRelu { slope: 0.5 })),
+            ("f", Node::Flatten { start_dim: 0, end_dim: -1 }),
+            ("or", output(&[8])),
+        ],
+        &[("i", "g"), ("g", "og"), ("i", "r"), ("r", "f"), ("f", "or")],
+    );
+    // Windows (0, 1), (2, 3), (4, 5), (6, 7). In the first, element 1 overtakes element 0 in step 3.
+    let stimulus = stimulus(8, &[&[0, 2], &[1, 5], &[1, 2], &[0, 1, 5]]);
+    let record = Record { spikes: true, outputs: true, ..Record::default() };
+    let network = FloatNetwork::new(&net, &FloatOptions::default()).unwrap();
+    let trace = network.observe(&(&stimulus).into(), 4, &record).unwrap();
+    let steps: Vec<&[f64]> = trace.output("og").unwrap().values.as_ref().unwrap().chunks(4).collect();
+    assert_eq!(steps, [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0]]);
+    // Two spikes for each that comes in.
+    let (population, out) = (trace.population("r").unwrap(), trace.output("or").unwrap());
+    assert_eq!((population.spike_count, population.spikes.as_ref()), (18, None));
+    assert_eq!(population.statistics.as_ref().unwrap().activity, [4.0, 6.0, 4.0, 0.0, 0.0, 4.0, 0.0, 0.0]);
+    assert!(out.spiking && out.class() == 1);
+    // Constant input below 0, with half the slope.
+    let analog = FloatInput { spikes: &Stimulus::default(), analog: vec![("i".into(), vec![-0.75; 8])] };
+    let trace = network.run(&analog, 4, &record).unwrap();
+    assert_eq!(trace.output("or").unwrap().sum, [-3.0; 8]);
+    assert_eq!(trace.population("r").unwrap().spike_count, 24);
 }
 
 /// Elements keep their row-major order through a reshape, also behind and before convolutions.

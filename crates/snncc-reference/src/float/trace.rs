@@ -37,9 +37,9 @@ pub struct PopulationTrace {
     pub name: String,
     /// Whether it is an input.
     pub is_input: bool,
-    /// Number of spikes (of an input: of elements that are not 0, summed over the steps).
+    /// Number of spikes, whatever their sign (of an input: of elements that are not 0, summed over the steps).
     pub spike_count: u64,
-    /// Spikes by step, if recorded; `None` for neurons that do not spike. An input's constant values are no spikes.
+    /// Spikes by step, if recorded; `None` for neurons that do not spike or may send several in a step. An input's constant values are no spikes.
     pub spikes: Option<SpikeTrain>,
     /// Voltages and currents, if recorded.
     pub states: Option<States>,
@@ -50,7 +50,7 @@ pub struct PopulationTrace {
 /// Activity and ranges of a population over a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
-    /// Spikes of each neuron; of an input, the sum of each element; 0 for neurons that do not spike.
+    /// Spikes of each neuron, negative ones subtracted; of an input, the sum of each element; 0 for neurons that do not spike.
     pub activity: Vec<f64>,
     /// Largest magnitude of a neuron's summed input in one step, before gains; 0 for inputs.
     pub input_max: f64,
@@ -141,7 +141,7 @@ impl Recorder {
         let mut trace = FloatTrace { steps, populations: Vec::new(), outputs: Vec::new() };
         for (id, node) in network.nodes.iter_with_ids() {
             let is_input = matches!(node.op, Op::Input);
-            if is_input || matches!(node.op, Op::Neurons(_) | Op::Threshold(_)) {
+            if is_input || matches!(node.op, Op::Neurons(_) | Op::Threshold(_) | Op::Rates(_)) {
                 let spikes = record.spikes && (is_input || node.op.spikes());
                 let states = matches!(node.op, Op::Neurons(_)) && record.states_of.contains(&node.name);
                 trace.populations.push(PopulationTrace {
@@ -194,11 +194,15 @@ impl Recorder {
                         train.push_step(active().map(|(at, _)| at as u32));
                     }
                 }
+                Signal::Values(values) if matches!(network.nodes[population.node].op, Op::Rates(_)) => {
+                    population.spike_count += values.iter().map(|spikes| spikes.abs() as u64).sum::<u64>();
+                }
                 Signal::Values(_) => {}
             }
             if let Some(statistics) = &mut population.statistics {
                 let signal = &state.signals[index];
-                if population.is_input || matches!(signal, Signal::Spikes(_)) {
+                let counts = matches!(network.nodes[population.node].op, Op::Rates(_));
+                if population.is_input || counts || matches!(signal, Signal::Spikes(_)) {
                     signal.view().add_to(&mut statistics.activity);
                 }
             }
@@ -209,7 +213,7 @@ impl Recorder {
         }
         for output in &mut self.trace.outputs {
             let signal = &state.signals[output.node.0 as usize];
-            output.spiking = matches!(signal, Signal::Spikes(_));
+            output.spiking = matches!(signal, Signal::Spikes(_)) || network.nodes[output.node].counts;
             signal.view().add_to(&mut output.sum);
             if let Some(values) = &mut output.values {
                 let start = values.len();

@@ -48,6 +48,7 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
             "neurons": converted.report.iter().map(|layer| layer.neurons).sum::<usize>(),
             "agreement": converted.agreement,
             "early_exit": converted.early_exit,
+            "filter_taus_s": converted.filter.map(|filter| filter.taus_s()),
             "layers": converted.report,
             "diagnostics": session.diagnostics_json(),
         }));
@@ -106,6 +107,16 @@ fn table(converted: &Converted, steps: u32) -> String {
             clipped * 100.0,
             shift[0],
             shift[1],
+        );
+    }
+    if let Some(last) = converted.report.last().filter(|layer| layer.settling_steps > 0.0) {
+        let taus = converted.filter.map_or(Vec::new(), |filter| filter.taus_s());
+        let taus: Vec<String> = taus.iter().map(|tau_s| format!("{:.3} ms", tau_s * 1e3)).collect();
+        let filters = if taus.is_empty() { String::new() } else { format!("filters of {}; ", taus.join(" and ")) };
+        let _ = writeln!(
+            text,
+            "{filters}the last layer has settled {:.0} steps after its input came, {} steps after the network's",
+            last.settling_steps, last.latency_steps
         );
     }
     let neurons: usize = converted.report.iter().map(|layer| layer.neurons).sum();

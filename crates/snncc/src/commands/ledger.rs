@@ -278,9 +278,9 @@ fn chain(session: &mut Session, experiment: &mut Experiment<'_>, steps: u32) -> 
     let flags = experiment.args;
     let (spiking, warnings) = experiment.convert(session, &flags.conversion, steps)?;
     say_once(session, warnings, experiment);
-    let has_hard_reset = flags.lowering.reset.unwrap_or(flags.conversion.neuron_reset) == Reset::ToValue;
+    let has_hard_reset = flags.lowering.reset.unwrap_or(flags.conversion.reset()) == Reset::ToValue;
     let subtracting = if has_hard_reset {
-        let conversion = ConversionArgs { neuron_reset: Reset::BySubtraction, ..flags.conversion.clone() };
+        let conversion = ConversionArgs { neuron_reset: Some(Reset::BySubtraction), ..flags.conversion.clone() };
         Some(experiment.convert(session, &conversion, steps)?.0)
     } else {
         None

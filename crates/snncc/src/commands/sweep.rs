@@ -13,6 +13,7 @@ use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
 use snncc_compile::lower::{LowerOptions, lower};
+use snncc_convert::noise::{lowpass_variance, settling_steps};
 use snncc_convert::options::{Balance, Filter, ReadoutChoice};
 use snncc_emu::{Emulator, RunOptions};
 use snncc_ids::Diagnostics;
@@ -286,10 +287,14 @@ struct FloatSample {
 /// Runs all samples in floats.
 fn float_row(spiking: &Spiking, point: &Point) -> Result<Option<Row>, Diagnostics> {
     let network = FloatNetwork::new(&spiking.network.network, &FloatOptions::default())?;
-    let readout = if point.wants_variance { Some(OutputSynapses::of(spiking)?) } else { None };
+    // Neurons that no chip has show no synapses: there is a measured variance, and none by the formula.
+    let readout = if point.wants_variance { OutputSynapses::of(spiking).ok() } else { None };
     let dt_s = spiking.network.network.dt_s;
     let tau_steps = point.tau_s.zip(dt_s).map(|(tau_s, dt_s)| tau_s / dt_s);
     let (data, steps) = (&spiking.data, spiking.data.steps);
+    // Those of the layers, and that of what is decoded.
+    let filters = 1 + spiking.converted.report.iter().map(|layer| layer.latency_steps).max().unwrap_or(0);
+    let settling = tau_steps.map_or(0.0, |tau| settling_steps(&[tau], filters));
     let record = Record { outputs: point.wants_variance, ..Record::default() };
     let run = |sample: usize| -> Result<Option<FloatSample>, Diagnostics> {
         if interrupted() {
@@ -300,7 +305,8 @@ fn float_row(spiking: &Spiking, point: &Point) -> Result<Option<Row>, Diagnostic
         let class = trace.outputs.first().map_or(0, |output| output.class());
         let neurons = trace.populations.iter().filter(|population| !population.is_input);
         let spikes = neurons.map(|population| population.spike_count).sum();
-        let variance = readout.as_ref().and_then(|readout| output_variance(&trace, tau_steps, readout.unit.as_deref()));
+        let unit = readout.as_ref().and_then(|readout| readout.unit.as_deref());
+        let variance = if point.wants_variance { output_variance(&trace, tau_steps, settling, unit) } else { None };
         let formula = readout.as_ref().zip(tau_steps).and_then(|(readout, tau)| readout.variance(&trace, tau));
         Ok(Some(FloatSample { class, spikes, variances: [variance, formula] }))
     };
@@ -326,15 +332,16 @@ fn float_row(spiking: &Spiking, point: &Point) -> Result<Option<Row>, Diagnostic
     Ok(Some(row))
 }
 
-/// Mean over the elements of the first output of the variance, over the last half of the run, of what is decoded in each step:
-/// the growth of a membrane, or spikes times their `unit`, through the lowpass filter.
-fn output_variance(trace: &FloatTrace, tau_steps: Option<f64>, unit: Option<&[f64]>) -> Option<f64> {
+/// Mean over the elements of the first output of the variance of what is decoded in each step: the growth of a membrane, or
+/// spikes times their `unit`, through the lowpass filter. The first half of the run and the first `settling` steps do not
+/// count: while filters settle, what is decoded drifts by more than the noise. `None` where no step is left.
+fn output_variance(trace: &FloatTrace, tau_steps: Option<f64>, settling: f64, unit: Option<&[f64]>) -> Option<f64> {
     let output = trace.outputs.first()?;
     let values = output.values.as_ref()?;
     let elements = output.last.len();
     let keep = tau_steps.map_or(0.0, |tau| (-1.0 / tau).exp());
     let steps = values.len() / elements.max(1);
-    let half = steps / 2;
+    let start = (steps / 2).max(settling.ceil() as usize);
     let mut sum = 0.0;
     for element in 0..elements {
         let (mut before, mut filtered) = (0.0, 0.0);
@@ -344,7 +351,7 @@ fn output_variance(trace: &FloatTrace, tau_steps: Option<f64>, unit: Option<&[f6
             let decoded = if output.spiking { value * unit.map_or(1.0, |unit| unit[element]) } else { value - before };
             before = value;
             filtered = keep * filtered + (1.0 - keep) * decoded;
-            if step >= half {
+            if step >= start {
                 // Welford: no difference of large sums.
                 count += 1.0;
                 let difference = filtered - mean;
@@ -354,18 +361,7 @@ fn output_variance(trace: &FloatTrace, tau_steps: Option<f64>, unit: Option<&[f6
         }
         sum += squares / count;
     }
-    (elements > 0 && steps > 0).then(|| sum / elements as f64)
-}
-
-/// Variance, over a uniform phase, of a regular spike train of `rate` spikes a step behind a lowpass filter of unit area:
-/// `r (1−c²)/(2τ(1−c)²) − r²` with `c = exp(−1/(rτ))`. Times are in steps.
-fn lowpass_variance(rate: f64, tau: f64) -> f64 {
-    if rate <= 0.0 {
-        return 0.0;
-    }
-    let c = (-1.0 / (rate * tau)).exp();
-    // (1−c²)/(1−c)² = (1+c)/(1−c); the formula is of time, in which no rate is above one spike a step.
-    (rate * (1.0 + c) / (2.0 * tau * -(-1.0 / (rate * tau)).exp_m1()) - rate * rate).max(0.0)
+    (elements > 0 && steps > start).then(|| sum / elements as f64)
 }
 
 /// What a spike of each source adds to the elements of the first output.
@@ -510,17 +506,6 @@ fn json_text(experiment: &Experiment<'_>, args: &SweepArgs, points: &[Point], ro
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_variance_has_its_limits() {
-        // Few spikes in a time constant: those of a Poisson train, r/(2τ).
-        let (rate, tau) = (1e-3, 5.0);
-        assert!((lowpass_variance(rate, tau) / (rate / (2.0 * tau)) - 1.0).abs() < 0.02);
-        // Many: 1/(12 τ²).
-        let (rate, tau) = (0.5, 50.0);
-        assert!((lowpass_variance(rate, tau) * 12.0 * tau * tau - 1.0).abs() < 0.01);
-        assert_eq!(lowpass_variance(0.0, 5.0), 0.0);
-    }
 
     #[test]
     fn only_unbeaten_points_are_marked() {

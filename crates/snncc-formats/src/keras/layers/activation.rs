@@ -4,7 +4,7 @@ use super::{Context, Made};
 use crate::keras::config::{Config, Failure};
 use crate::keras::values::{Builder, Value};
 use serde_json::Value as Json;
-use snncc_ir::ann::{Activation, AnnOp};
+use snncc_ir::ann::{Activation, AnnOp, SoftLif};
 
 /// One step of a function.
 #[derive(Debug, PartialEq)]
@@ -20,6 +20,35 @@ const SELU: Activation = Activation::Selu { alpha: 1.673_263_2, gamma: 1.050_701
 pub(super) fn is_nonlinear(class: &str) -> bool {
     matches!(class, "Activation" | "ReLU" | "LeakyReLU" | "PReLU" | "ELU" | "ThresholdedReLU")
         || operation(class).is_some()
+        || is_lif(class)
+}
+
+/// Whether a class or function that Keras does not have itself is, by its name, the rate of leaky integrate-and-fire neurons: as
+/// NengoDL names it (`SoftLIFRate`, `LIFRate`), or written as a custom layer.
+pub(super) fn is_lif(name: &str) -> bool {
+    // A registered class stands behind its package: `package>Class`.
+    let own = name.rsplit('>').next().unwrap_or(name).to_ascii_lowercase().replace('_', "");
+    matches!(&own[..], "softlif" | "softlifrate" | "lif" | "lifrate")
+}
+
+/// The rate of leaky integrate-and-fire neurons with the times that the settings have.
+fn lif(class: &str, config: Config<'_>) -> Result<Vec<Step>, Failure> {
+    let is_soft = class.to_ascii_lowercase().contains("soft");
+    let gamma = match config.number("gamma")?.or(config.number("sigma")?) {
+        None if !is_soft => Some(0.0),
+        gamma => gamma,
+    };
+    let (Some(tau_rc), Some(tau_ref), Some(gamma)) = (config.number("tau_rc")?, config.number("tau_ref")?, gamma)
+    else {
+        let names = if is_soft { "`tau_rc`, `tau_ref` and `gamma` (or `sigma`)" } else { "`tau_rc` and `tau_ref`" };
+        return Err(Failure::Unsupported(format!(
+            "the file does not say with which {names} the rates of `{class}` were trained: give them by \
+             `--swap-activation LAYER=soft-lif:TAU_RC:TAU_REF:GAMMA:AMPLITUDE`, or put them into the layer's get_config"
+        )));
+    };
+    let amplitude = config.number("amplitude")?.unwrap_or(1.0) as f32;
+    let soft = SoftLif { tau_rc_s: tau_rc as f32, tau_ref_s: tau_ref as f32, gamma: gamma as f32, amplitude };
+    soft.checked().map(|soft| vec![Step::Element(Activation::SoftLif(soft))]).map_err(Failure::Bad)
 }
 
 /// The name of the function that an operation of Keras 3, or a layer without more settings than these, computes.
@@ -73,6 +102,7 @@ fn named(name: &str, config: Config<'_>, major: u32) -> Result<Vec<Step>, Failur
         "mish" => element(Activation::Mish),
         "softmax" => Ok(vec![Step::Softmax { axis: config.integer("axis")?.unwrap_or(-1), log: false }]),
         "log_softmax" => Ok(vec![Step::Softmax { axis: config.integer("axis")?.unwrap_or(-1), log: true }]),
+        other if is_lif(other) => lif(other, config),
         other => Err(Failure::Unsupported(format!(
             "the activation `{other}` is not executed; train with relu or another that is"
         ))),
@@ -114,6 +144,7 @@ fn of_class(class: &str, config: Config<'_>, major: u32) -> Result<Vec<Step>, Fa
             let tanh = config.boolean("approximate", true);
             Ok(vec![Step::Element(Activation::Gelu { tanh })])
         }
+        class if is_lif(class) => lif(class, config),
         class => match operation(class) {
             Some(name) => named(name, config, major),
             None => Err(Failure::Unsupported(format!("a {class} as activation is not executed"))),
@@ -242,6 +273,24 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!((slope(2), slope(3)), (0.2, 1.0 / 6.0));
+    }
+
+    #[test]
+    fn rates_of_leaky_neurons_need_their_times() {
+        let config = json!({ "tau_rc": 0.02, "tau_ref": 0.001, "sigma": 0.05, "amplitude": 0.01 });
+        let layer = |class: &str, config: &Json| of_class(class, Config::of(config), 3);
+        let soft = SoftLif { tau_rc_s: 0.02, tau_ref_s: 0.001, gamma: 0.05, amplitude: 0.01 };
+        let expected = vec![Step::Element(Activation::SoftLif(soft))];
+        assert_eq!(layer("SoftLIFRate", &config).ok().unwrap(), expected);
+        let setting = json!({ "class_name": "mine>SoftLIF", "config": config });
+        assert_eq!(steps(setting, 3).ok().unwrap(), expected);
+        let hard = json!({ "tau_rc": 0.02, "tau_ref": 0.0 });
+        let hard = layer("LIF", &hard).ok().unwrap();
+        assert!(matches!(hard[..], [Step::Element(Activation::SoftLif(SoftLif { gamma: 0.0, .. }))]));
+        let missing = layer("SoftLIF", &json!({ "tau_rc": 0.02 })).err().unwrap();
+        assert!(matches!(missing, Failure::Unsupported(why) if why.contains("--swap-activation")));
+        assert!(matches!(steps(json!("soft_lif"), 3), Err(Failure::Unsupported(why)) if why.contains("tau_rc")));
+        assert!(matches!(layer("LIF", &json!({ "tau_rc": -1.0, "tau_ref": 0.0 })), Err(Failure::Bad(_))));
     }
 
     #[test]

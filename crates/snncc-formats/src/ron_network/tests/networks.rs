@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use snncc_ids::{IdVec, NodeId};
+use snncc_ir::ann::Activation;
 use snncc_ir::network::*;
 use snncc_ir::{
     Calibration, EarlyExit, NoiseParams, NoiseTarget, Param, PopulationStatistics, ResetModel, SignMode, Tensor,
@@ -192,6 +193,26 @@ fn other_node() -> impl Strategy<Value = Node> {
             let kind = if sums { PoolKind::Sum } else { PoolKind::Average };
             Node::Pool(Pool { kind, kernel: [kernel, 2], stride: [stride, 2], padding: [padding, 0] })
         }),
+        (1_usize..4, 1_usize..4).prop_map(|(kernel, stride)| Node::GatedPool(GatedPool {
+            kernel: [kernel, 3],
+            stride: [stride, 3],
+            padding: [0, 2]
+        })),
+        (shape_and_count(), any::<bool>(), any::<u64>(), any::<f32>()).prop_flat_map(
+            |((shape, count), has_shape, seed, slope)| {
+                param(count, number()).prop_map(move |gain| {
+                    let slope = if slope.is_finite() { slope } else { 0.5 };
+                    let function = match seed % 3 {
+                        0 => Activation::LeakyRelu { slope },
+                        1 => Activation::Gelu { tanh: has_shape },
+                        _ => Activation::Clip { min: -0.25, max: slope },
+                    };
+                    let spiking = if seed % 2 == 0 { Spiking::Poisson } else { Spiking::Regular };
+                    let shape = has_shape.then(|| shape.clone());
+                    Node::RateNeuron(RateNeuron { shape, gain, seed, spiking, ..RateNeuron::new(function) })
+                })
+            }
+        ),
         (0_i64..2, -1_i64..1)
             .prop_map(|(start_dim, end)| Node::Flatten { start_dim, end_dim: end * 2 + 2 + start_dim }),
         (shape_and_count(), any::<bool>()).prop_flat_map(|((shape, count), has_shape)| {
