@@ -188,7 +188,7 @@ fn check_projection(projection: &Projection, populations: &IdVec<PopulationId, P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Graph, IntWeights, SignMode, SparsePattern};
+    use crate::{IntWeights, ProjectionQuality, SignMode, SparsePattern};
 
     fn two_inputs(connectivity: Connectivity, mantissas: usize) -> QuantizedIr {
         let population = |name: &str, len| Population {
@@ -241,5 +241,27 @@ mod tests {
         let mut large = two_inputs(Connectivity::Dense, 6);
         large.graph.populations[PopulationId(0)].shape = vec![usize::MAX, 2];
         assert!(large.check().unwrap_err().contains("too large"));
+    }
+
+    #[test]
+    fn weights_beyond_a_synapse_word_are_named() {
+        let checked = |weights: Vec<i32>| {
+            let QuantizedIr { graph, .. } = two_inputs(Connectivity::Dense, 0);
+            let figures = ProjectionQuality { weights: 0, sqnr_db: 0.0, max_error: 0.0, zeroed: 0, clipped: 0 };
+            let ir = SpinnakerIr {
+                graph,
+                neurons: vec![None, None].into(),
+                weights: vec![weights].into(),
+                outputs: Vec::new(),
+                dt_s: None,
+                population_quality: vec![None, None].into(),
+                projection_quality: vec![figures].into(),
+            };
+            ir.check()
+        };
+        let largest = i32::from(u16::MAX);
+        assert_eq!(checked(vec![largest, -largest, 0, 1, 2, 3]), Ok(()));
+        assert!(checked(vec![0, 0, 0, 0, 0, -largest - 1]).unwrap_err().contains("a weight of 65536"));
+        assert!(checked(vec![0; 5]).unwrap_err().contains("5 weights of 6"));
     }
 }

@@ -306,6 +306,7 @@ mod tests {
                     (constants.v_threshold.into(), raw("Vth")),
                     (constants.i_offset.into(), raw("Ioff")),
                 ] {
+                    let ours: i64 = ours;
                     assert_eq!(ours, theirs, "{variant} {name}");
                 }
                 seen += 1;
