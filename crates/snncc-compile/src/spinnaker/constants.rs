@@ -382,10 +382,9 @@ mod tests {
         assert_eq!(fault(NeuronParameters { tau_synapse_ms: [5.0, 0.0], ..sound }), "tau_synapse_ms");
         assert_eq!(fault(NeuronParameters { tau_refractory_ms: -1.0, ..sound }), "tau_refractory_ms");
         // 2 ms are 19.999 steps of what 0.1 ms is in s16.15, and 0.1 ms is a started step of 1 ms.
-        let steps = |tau_refractory_ms, dt_ms| {
-            let parameters = NeuronParameters { tau_refractory_ms, dt_ms, ..sound };
-            NeuronConstants::new(&parameters).unwrap().refractory_steps
-        };
-        assert_eq!((steps(2.0, 1.0), steps(0.1, 1.0), steps(0.0, 1.0), steps(2.0, 0.1)), (2, 1, 0, 20));
+        for (tau_refractory_ms, dt_ms, steps) in [(2.0, 1.0, 2), (0.1, 1.0, 1), (0.0, 1.0, 0), (2.0, 0.1, 20)] {
+            let constants = NeuronConstants::new(&NeuronParameters { tau_refractory_ms, dt_ms, ..sound }).unwrap();
+            assert_eq!(constants.refractory_steps, steps, "{tau_refractory_ms} of {dt_ms}");
+        }
     }
 }
