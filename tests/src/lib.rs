@@ -9,6 +9,7 @@ pub mod random_network;
 pub mod recount;
 pub mod recurrent;
 pub mod road;
+pub mod spinnaker_golden;
 pub mod suite;
 
 /// Says that a test is skipped, and why. Written to the stream itself: the harness hides what the print macros say in a test

@@ -1,8 +1,10 @@
 //! Whether the arrays of an integer IR fit its graph: asserted where a stage builds one, checked where one is read.
 
 use crate::checks::MAX_DELAY_STEPS;
-use crate::graph::{Connectivity, Delays, Population, PopulationRole, Projection};
+use crate::graph::{Connectivity, Delays, Graph, Population, PopulationRole, Projection};
+use crate::ir::OutputPort;
 use crate::quantized::{IntNeurons, QuantizedIr};
+use crate::spinnaker::{SpinnakerIr, SpinnakerNeurons};
 use snncc_ids::{IdVec, PopulationId};
 
 impl QuantizedIr {
@@ -11,32 +13,10 @@ impl QuantizedIr {
     /// # Errors
     /// The first thing that does not fit, by name.
     pub fn check(&self) -> Result<(), String> {
-        let populations = &self.graph.populations;
-        require(self.neurons.len() == populations.len(), || "neurons are missing".into())?;
-        require(self.population_quality.len() == populations.len(), || "figures of populations are missing".into())?;
-        for (id, population) in populations.iter_with_ids() {
-            let len = length(population)?;
-            let neurons = &self.neurons[id];
-            let is_as_it_should = neurons.is_some() == (population.role == PopulationRole::Neurons);
-            require(is_as_it_should, || format!("`{}` lacks its neurons, or is an input with some", population.name))?;
-            if let Some(neurons) = neurons {
-                require(fits(neurons, len), || {
-                    format!("a parameter of `{}` is not for {len} neurons", population.name)
-                })?;
-            }
-        }
-        let projections = &self.graph.projections;
-        let complete = self.weights.len() == projections.len() && self.projection_quality.len() == projections.len();
-        require(complete, || "weights or figures of projections are missing".into())?;
-        for (id, projection) in projections.iter_with_ids() {
-            check_projection(projection, populations)?;
-            let (weights, wanted) = (self.weights[id].mantissas.len(), projection.weight_count());
-            require(weights == wanted, || format!("`{}` has {weights} weights of {wanted}", projection.name))?;
-        }
-        for output in &self.outputs {
-            require(populations.get(output.population).is_some(), || format!("`{}` reads no population", output.name))?;
-        }
-        Ok(())
+        let figures = (self.population_quality.len(), self.projection_quality.len());
+        check_neurons(&self.graph, &self.neurons, fits)?;
+        check_weights(&self.graph, self.weights.iter().map(|weights| weights.mantissas.len()))?;
+        check_rest(&self.graph, figures, &self.outputs)
     }
 
     /// Checks the same where a stage has built the IR.
@@ -48,6 +28,75 @@ impl QuantizedIr {
             panic!("bug in snncc: {what}");
         }
     }
+}
+
+impl SpinnakerIr {
+    /// Checks that every array has the length that the graph gives it, that the graph is sound, and that weights are those
+    /// of synapse words.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, by name.
+    pub fn check(&self) -> Result<(), String> {
+        let figures = (self.population_quality.len(), self.projection_quality.len());
+        check_neurons(&self.graph, &self.neurons, fits_spinnaker)?;
+        check_weights(&self.graph, self.weights.iter().map(Vec::len))?;
+        for (id, weights) in self.weights.iter_with_ids() {
+            let largest = weights.iter().map(|weight| weight.unsigned_abs()).max().unwrap_or(0);
+            require(largest <= u16::MAX.into(), || {
+                format!("`{}` has a weight of {largest}", self.graph.projections[id].name)
+            })?;
+        }
+        check_rest(&self.graph, figures, &self.outputs)
+    }
+
+    /// Checks the same where a stage has built the IR.
+    ///
+    /// # Panics
+    /// If [`SpinnakerIr::check`] fails: a bug in that stage.
+    pub fn assert_consistent(&self) {
+        if let Err(what) = self.check() {
+            panic!("bug in snncc: {what}");
+        }
+    }
+}
+
+fn check_neurons<N>(
+    graph: &Graph,
+    neurons: &IdVec<PopulationId, Option<N>>,
+    fits: impl Fn(&N, usize) -> bool,
+) -> Result<(), String> {
+    require(neurons.len() == graph.populations.len(), || "neurons are missing".into())?;
+    for (id, population) in graph.populations.iter_with_ids() {
+        let len = length(population)?;
+        let neurons = &neurons[id];
+        let is_as_it_should = neurons.is_some() == (population.role == PopulationRole::Neurons);
+        require(is_as_it_should, || format!("`{}` lacks its neurons, or is an input with some", population.name))?;
+        if let Some(neurons) = neurons {
+            require(fits(neurons, len), || format!("a parameter of `{}` is not for {len} neurons", population.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the projections, and the number of weights of each.
+fn check_weights(graph: &Graph, weights: impl ExactSizeIterator<Item = usize>) -> Result<(), String> {
+    require(weights.len() == graph.projections.len(), || "weights of projections are missing".into())?;
+    for (projection, weights) in graph.projections.iter().zip(weights) {
+        check_projection(projection, &graph.populations)?;
+        let wanted = projection.weight_count();
+        require(weights == wanted, || format!("`{}` has {weights} weights of {wanted}", projection.name))?;
+    }
+    Ok(())
+}
+
+fn check_rest(graph: &Graph, figures: (usize, usize), outputs: &[OutputPort]) -> Result<(), String> {
+    let wanted = (graph.populations.len(), graph.projections.len());
+    require(figures == wanted, || "figures of populations or projections are missing".into())?;
+    for output in outputs {
+        let known = graph.populations.get(output.population).is_some();
+        require(known, || format!("`{}` reads no population", output.name))?;
+    }
+    Ok(())
 }
 
 fn require(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
@@ -75,6 +124,22 @@ fn fits(n: &IntNeurons, len: usize) -> bool {
         && n.units_per_volt.fits(len)
         && n.v_offset.fits(len)
         && noise_fits
+}
+
+fn fits_spinnaker(n: &SpinnakerNeurons, len: usize) -> bool {
+    let integers = [
+        &n.v_initial,
+        &n.v_rest,
+        &n.resistance,
+        &n.membrane_keep,
+        &n.i_offset,
+        &n.v_reset,
+        &n.v_threshold,
+        &n.refractory_steps,
+    ];
+    let types = (n.synapse_types.iter())
+        .all(|kind| kind.decay.fits(len) && kind.init.fits(len) && kind.initial.fits(len) && kind.left_shift < 32);
+    integers.iter().all(|parameter| parameter.fits(len)) && types && n.units_per_volt.fits(len) && n.v_offset.fits(len)
 }
 
 fn check_projection(projection: &Projection, populations: &IdVec<PopulationId, Population>) -> Result<(), String> {
@@ -123,7 +188,7 @@ fn check_projection(projection: &Projection, populations: &IdVec<PopulationId, P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Graph, IntWeights, SignMode, SparsePattern};
+    use crate::{IntWeights, ProjectionQuality, SignMode, SparsePattern};
 
     fn two_inputs(connectivity: Connectivity, mantissas: usize) -> QuantizedIr {
         let population = |name: &str, len| Population {
@@ -176,5 +241,27 @@ mod tests {
         let mut large = two_inputs(Connectivity::Dense, 6);
         large.graph.populations[PopulationId(0)].shape = vec![usize::MAX, 2];
         assert!(large.check().unwrap_err().contains("too large"));
+    }
+
+    #[test]
+    fn weights_beyond_a_synapse_word_are_named() {
+        let checked = |weights: Vec<i32>| {
+            let QuantizedIr { graph, .. } = two_inputs(Connectivity::Dense, 0);
+            let figures = ProjectionQuality { weights: 0, sqnr_db: 0.0, max_error: 0.0, zeroed: 0, clipped: 0 };
+            let ir = SpinnakerIr {
+                graph,
+                neurons: vec![None, None].into(),
+                weights: vec![weights].into(),
+                outputs: Vec::new(),
+                dt_s: None,
+                population_quality: vec![None, None].into(),
+                projection_quality: vec![figures].into(),
+            };
+            ir.check()
+        };
+        let largest = i32::from(u16::MAX);
+        assert_eq!(checked(vec![largest, -largest, 0, 1, 2, 3]), Ok(()));
+        assert!(checked(vec![0, 0, 0, 0, 0, -largest - 1]).unwrap_err().contains("a weight of 65536"));
+        assert!(checked(vec![0; 5]).unwrap_err().contains("5 weights of 6"));
     }
 }

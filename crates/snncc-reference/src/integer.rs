@@ -13,10 +13,11 @@ mod synapses;
 #[cfg(test)]
 mod tests;
 
+use crate::stimuli::{match_bias, match_ports};
 use neurons::{Neurons, State};
 use snncc_chip::HardwareModel;
 use snncc_data::{PortStimulus, SpikeTrain};
-use snncc_ids::{Diagnostic, Diagnostics, Id, IdVec, PopulationId, code};
+use snncc_ids::{Diagnostics, Id, IdVec, PopulationId};
 use snncc_ir::{OutputPort, PopulationRole, QuantizedIr};
 use synapses::{Ring, Synapses};
 
@@ -78,7 +79,8 @@ pub struct IntegerTrace {
     pub output_voltages: Vec<Vec<i64>>,
     /// Values that left their register, by population.
     pub overflows: IdVec<PopulationId, Overflows>,
-    /// Synapses (of any weight) that spikes went through, the spikes of the last step not counted: they would arrive later.
+    /// Synapses that spikes went through. On a Loihi-like chip of any weight, the spikes of the last step not counted: they
+    /// would arrive later. On a SpiNNaker-like one of a weight other than 0, the spikes of the last step counted.
     pub synaptic_events: u64,
 }
 
@@ -233,43 +235,13 @@ impl IntegerNetwork {
         input: &IntegerInput<'a>,
     ) -> Result<(Vec<Option<&'a SpikeTrain>>, Vec<Option<&'a [i64]>>), Diagnostics> {
         let mut faults = Diagnostics::new();
-        let mut fault = |item: &str, message: String| {
-            faults.push(Diagnostic::error(code::STIMULUS_MISMATCH, message).at(format!("nodes/{item}")));
-        };
-        let mut stimuli = vec![None; self.populations.len()];
-        for port in input.ports {
-            let name = &port.port;
-            let found = self.populations.iter().position(|p| p.neurons.is_none() && p.name == *name);
-            match found {
-                None => fault(name, format!("the network has no input `{name}`")),
-                Some(at) if self.populations[at].len != port.spikes.neurons as usize => fault(
-                    name,
-                    format!(
-                        "the stimulus has {} elements, input `{name}` has {}",
-                        port.spikes.neurons, self.populations[at].len
-                    ),
-                ),
-                Some(at) if port.spikes.indices.iter().any(|element| *element as usize >= self.populations[at].len) => {
-                    fault(name, format!("a spike lies outside the {} elements of input `{name}`", port.spikes.neurons));
-                }
-                Some(at) if stimuli[at].is_some() => fault(name, format!("input `{name}` has two stimuli")),
-                Some(at) => stimuli[at] = Some(&port.spikes),
-            }
-        }
+        let inputs = self.populations.iter().map(|p| p.neurons.is_none().then_some((&p.name[..], p.len)));
+        let stimuli = match_ports(input.ports, inputs, &mut faults);
         let mut added = vec![None; self.populations.len()];
         for bias in input.added_bias {
             let population = &self.populations[bias.population.index()];
-            if population.neurons.is_none() {
-                fault(&population.name, format!("`{}` is an input and has no bias", population.name));
-            } else if bias.bias.len() != population.len {
-                let (given, wanted) = (bias.bias.len(), population.len);
-                fault(
-                    &population.name,
-                    format!("{given} added biases for the {wanted} neurons of `{}`", population.name),
-                );
-            } else {
-                added[bias.population.index()] = Some(&bias.bias[..]);
-            }
+            let neurons = population.neurons.as_ref().map(|_| population.len);
+            added[bias.population.index()] = match_bias(bias, &population.name, neurons, &mut faults);
         }
         if faults.has_errors() { Err(faults) } else { Ok((stimuli, added)) }
     }

@@ -4,6 +4,7 @@
 //! slices of populations go to a core (`split`), where the cores lie, how their packets find each other and which keys they
 //! have (`snncc-multicast`), and what stands in the memories (`emit`).
 
+pub mod constants;
 mod emit;
 mod machine;
 mod quantize;
