@@ -210,7 +210,7 @@ fn program(params: &NeuronParams, core: &SpinnakerCore, population: &Population)
     let decays = |keep: &f64| (keep * fraction).round_ties_even() < fraction;
     if !params.voltage_keep.values().iter().all(decays) {
         let message = "exponential currents drive a membrane that keeps all of its voltage; the program's membrane decays \
-                       toward what drives it, by at least 1/32768 a step";
+                       toward what drives it, by at least one unit of its fraction in every step";
         return refuse("tau_mem", message.into());
     }
     Ok(NeuronProgram::CurrentExponential)

@@ -264,11 +264,11 @@ impl Moments {
 /// The smallest exponent for which `max < resolution · 2^exponent`.
 fn exponent_for(max: f32, resolution: usize) -> i32 {
     // `f64` has no subnormal numbers among the values of `f32`: its exponent field is ⌊log₂ max⌋ with an offset.
-    let log = ((f64::from(max).to_bits() >> 52) & 0x7ff) as i32 - 1023;
+    let log = ((f64::from(max).to_bits() >> 52) & 0x7ff) as i32 - EXPONENT_BIAS;
     log + 1 - resolution.trailing_zeros() as i32
 }
 
-/// 2 to the power of `exponent`, −1022 to 1023.
+/// 2 to the power of `exponent`, −1022 to its bias.
 fn power_of_two(exponent: i32) -> f64 {
-    f64::from_bits(u64::from((exponent + 1023).clamp(1, 2046) as u32) << 52)
+    f64::from_bits(u64::from((exponent + EXPONENT_BIAS).clamp(1, 2 * EXPONENT_BIAS) as u32) << 52)
 }
