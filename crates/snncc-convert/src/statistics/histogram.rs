@@ -6,6 +6,9 @@
 //! **Invariant:** a bin of twice the width is exactly two bins, so the bins depend on the values alone and not on their order:
 //! counting in pieces and merging gives the same as counting at once.
 
+/// Offset of the exponent field of `f64` (IEEE 754).
+const EXPONENT_BIAS: i32 = (1 << 10) - 1;
+
 /// Values of one channel.
 ///
 /// Values above 0 are counted in bins. Zeros are counted apart; negative values, which a rectifier does not have, go into
@@ -268,7 +271,7 @@ fn exponent_for(max: f32, resolution: usize) -> i32 {
     log + 1 - resolution.trailing_zeros() as i32
 }
 
-/// 2 to the power of `exponent`, −1022 to its bias.
+/// 2 to the power of `exponent`, which is brought into the range of normal numbers.
 fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(u64::from((exponent + EXPONENT_BIAS).clamp(1, 2 * EXPONENT_BIAS) as u32) << 52)
 }
