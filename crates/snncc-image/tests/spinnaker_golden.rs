@@ -93,10 +93,8 @@ fn memories_of_real_cores_decode_and_encode() {
             let (part, neuron) = (source / per_core, source % per_core);
             let key = entry.key + (part << entry.mask_shift) + (neuron << entry.colour_bits);
             let places = memories.look_up(key).unwrap().unwrap();
-            assert_eq!(
-                places,
-                [source as usize * field("row_words") as usize..(source as usize + 1) * field("row_words") as usize]
-            );
+            let stride = field("row_words") as usize;
+            assert_eq!((places.len(), places[0].start, places[0].len()), (1, source as usize * stride, stride));
             let fixed = row_synapses(&core.synaptic_words[places[0].clone()]).unwrap();
             for word in fixed {
                 let synapse = format.decode(*word);
