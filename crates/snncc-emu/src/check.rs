@@ -6,7 +6,7 @@
 
 use snncc_chip::{Limit, LoihiFormats, LoihiLimits, Target};
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
-use snncc_image::{AxonTable, CoreImage, Image, ResetModel, SignMode, SynapseFormat};
+use snncc_image::{AxonTable, CoreImage, Image, PopulationSymbol, ResetModel, SignMode, SynapseFormat};
 use std::collections::BTreeSet;
 
 /// Collects refusals.
@@ -34,11 +34,7 @@ impl<'a> Judge<'a> {
 
     /// Refuses the image.
     pub(crate) fn refuse(&mut self, item: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(
-            Diagnostic::error(code::IMAGE_DAMAGED, format!("the image cannot run: {}", message.into()))
-                .at(item)
-                .help("compile the network again"),
-        );
+        self.problems.push(refusal(item, message));
     }
 
     /// Refuses something of a core.
@@ -71,6 +67,39 @@ impl<'a> Judge<'a> {
         if let Some(at) = first {
             let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
             self.refuse_core(core, resource, format!("{}{more}", describe(at)));
+        }
+    }
+}
+
+/// Why an image cannot run.
+pub(crate) fn refusal(item: impl Into<String>, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(code::IMAGE_DAMAGED, format!("the image cannot run: {}", message.into()))
+        .at(item)
+        .help("compile the network again")
+}
+
+/// Checks names, shapes, latencies and scales of populations; `slots` is the longest delay plus one.
+pub(crate) fn check_populations(populations: &[PopulationSymbol], slots: u64, problems: &mut Diagnostics) {
+    // A path passes each population once, and waits at each for no longer than the delay slots reach.
+    let longest_path = populations.len() as u64 * (1 + slots);
+    let mut names = BTreeSet::new();
+    for (at, population) in populations.iter().enumerate() {
+        let mut refuse = |message: String| problems.push(refusal(format!("populations/{at}"), message));
+        let name = &population.name;
+        if !names.insert(name.as_str()) {
+            refuse(format!("two populations have the name `{name}`"));
+        }
+        let neurons = population.locations.len();
+        if elements(&population.shape) != Some(neurons) {
+            refuse(format!("population `{name}` has shape {:?} but {neurons} neurons", population.shape));
+        }
+        if u64::from(population.latency_steps) > longest_path {
+            let latency = population.latency_steps;
+            refuse(format!("population `{name}` has a latency of {latency} steps; no path takes over {longest_path}"));
+        }
+        let scales = &population.units_per_volt;
+        if ![1, neurons].contains(&scales.len()) || !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
+            refuse(format!("population `{name}` has no usable scale for each of its {neurons} neurons"));
         }
     }
 }
@@ -115,34 +144,8 @@ pub(crate) fn check(image: &Image, judge: &mut Judge<'_>) {
             judge.refuse(format!("outputs/{at}"), message);
         }
     }
-    // A path passes each population once, and waits at each for no longer than the delay slots reach.
     let slots = image.cores.iter().map(|core| 1_u64 << core.settings.delay_bits.min(31)).max().unwrap_or(1);
-    let longest_path = image.populations.len() as u64 * (1 + slots);
-    let mut names = BTreeSet::new();
-    for (at, population) in image.populations.iter().enumerate() {
-        let item = format!("populations/{at}");
-        let name = &population.name;
-        if !names.insert(name.as_str()) {
-            judge.refuse(item.clone(), format!("two populations have the name `{name}`"));
-        }
-        let neurons = population.locations.len();
-        if elements(&population.shape) != Some(neurons) {
-            judge.refuse(
-                item.clone(),
-                format!("population `{name}` has shape {:?} but {neurons} neurons", population.shape),
-            );
-        }
-        if u64::from(population.latency_steps) > longest_path {
-            let latency = population.latency_steps;
-            let message =
-                format!("population `{name}` has a latency of {latency} steps; no path takes over {longest_path}");
-            judge.refuse(item.clone(), message);
-        }
-        let scales = &population.units_per_volt;
-        if ![1, neurons].contains(&scales.len()) || !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
-            judge.refuse(item, format!("population `{name}` has no usable scale for each of its {neurons} neurons"));
-        }
-    }
+    check_populations(&image.populations, slots, &mut judge.problems);
 }
 
 /// Number of elements of a shape.

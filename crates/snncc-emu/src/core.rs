@@ -19,7 +19,7 @@ pub struct OverflowCount {
 }
 
 impl OverflowCount {
-    fn note(&mut self, step: u32, compartment: u32) {
+    pub(crate) fn note(&mut self, step: u32, compartment: u32) {
         self.count += 1;
         self.first.get_or_insert((step, compartment));
     }

@@ -16,6 +16,7 @@ mod narrow;
 mod program;
 mod rules;
 mod run;
+pub mod spinnaker;
 mod stimulus;
 mod synapses;
 mod timing;

@@ -1,6 +1,6 @@
 //! From image to [`Program`]: checks, capacities that depend on synapses, and the choice of each core's path.
 
-use crate::check::{Judge, check};
+use crate::check::{Judge, check, refusal};
 use crate::lists::{Decoded, FanIn, decode, fan_in};
 use crate::narrow::BLOCK;
 use crate::program::{
@@ -9,9 +9,9 @@ use crate::program::{
 };
 use crate::rules::{Rules, shift};
 use crate::timing::Costs;
-use snncc_chip::{ArithmeticProfile, Overflow, Target};
+use snncc_chip::{ArithmeticProfile, HardwareModel, Overflow, Target};
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
-use snncc_image::{AxonTable, CoreImage, Image, ResetModel};
+use snncc_image::{AxonTable, CoreImage, Image, PopulationSymbol, ResetModel};
 
 /// Compartments, plus synapses weighed by how rarely they act, from which threads are worth waking in each step.
 const WORTH_THREADS: u64 = 1 << 16;
@@ -54,7 +54,8 @@ impl Program {
     pub fn load_with(image: &Image, target: &Target, paths: Paths) -> Result<Program, Diagnostics> {
         let hash = target.model.hash();
         if image.model_hash != hash {
-            return Err(other_model(image, target, &hash).into());
+            let built_for = BuiltFor { model: &image.model_name, hash: &image.model_hash, target: &image.target_name };
+            return Err(other_model(&built_for, &target.model, target.name()).into());
         }
         let mut judge = Judge::new(target);
         check(image, &mut judge);
@@ -69,17 +70,72 @@ impl Program {
     }
 }
 
-fn other_model(image: &Image, target: &Target, hash: &[u8; 32]) -> Diagnostic {
+/// What an image says it was built for.
+pub(crate) struct BuiltFor<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) hash: &'a [u8; 32],
+    pub(crate) target: &'a str,
+}
+
+pub(crate) fn other_model(image: &BuiltFor<'_>, model: &HardwareModel, target: &str) -> Diagnostic {
     let short = |hash: &[u8; 32]| hash[..6].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let (theirs, ours) = (&image.model_name, &target.model.name);
+    let (theirs, ours) = (image.model, &model.name);
     let message = if theirs == ours {
         format!("the image was built for another version of hardware model `{ours}`")
     } else {
-        format!("the image was built for hardware model `{theirs}`, but target `{}` has `{ours}`", target.name())
+        format!("the image was built for hardware model `{theirs}`, but target `{target}` has `{ours}`")
     };
     Diagnostic::error(code::WRONG_CHIP, message)
-        .note(format!("model hash of the image {}…, of the target {}…", short(&image.model_hash), short(hash)))
-        .help(format!("compile the network again for `{}`, or run the image on `{}`", target.name(), image.target_name))
+        .note(format!("model hash of the image {}…, of the target {}…", short(image.hash), short(&model.hash())))
+        .help(format!("compile the network again for `{target}`, or run the image on `{}`", image.target))
+}
+
+/// Populations with the index of the core and the number on it of each neuron; and by core and number, population and neuron,
+/// `u32::MAX` where it has no name. `neurons` has the number of neurons of each core.
+pub(crate) fn place(
+    populations: &[PopulationSymbol],
+    neurons: impl Iterator<Item = usize>,
+    core_index: impl Fn(u32) -> Option<usize>,
+    problems: &mut Diagnostics,
+) -> (Vec<PopulationProgram>, Vec<Vec<(u32, u32)>>) {
+    let mut symbols: Vec<Vec<(u32, u32)>> = neurons.map(|len| vec![(u32::MAX, u32::MAX); len]).collect();
+    let mut programs = Vec::new();
+    for (index, symbol) in populations.iter().enumerate() {
+        let mut places = Vec::with_capacity(symbol.locations.len());
+        let mut fault = None;
+        for (neuron, place) in symbol.locations.iter().enumerate() {
+            let name = core_index(place.core)
+                .and_then(|core| Some((core, symbols[core].get_mut(place.compartment as usize)?)));
+            match name {
+                Some((core, name)) if *name == (u32::MAX, u32::MAX) => {
+                    *name = (index as u32, neuron as u32);
+                    places.push((core as u32, place.compartment));
+                }
+                Some(_) => {
+                    fault.get_or_insert((neuron, place, "is taken by another neuron"));
+                }
+                None => {
+                    fault.get_or_insert((neuron, place, "does not exist"));
+                }
+            }
+        }
+        if let Some((neuron, place, what)) = fault {
+            let message = format!(
+                "neuron {neuron} of `{}` sits on compartment {} of core {}, which {what}",
+                symbol.name, place.compartment, place.core
+            );
+            problems.push(refusal(format!("populations/{index}"), message));
+        }
+        programs.push(PopulationProgram {
+            name: symbol.name.clone(),
+            shape: symbol.shape.clone(),
+            latency_steps: symbol.latency_steps,
+            places,
+            units_per_volt: symbol.units_per_volt.clone(),
+            ternary: false,
+        });
+    }
+    (programs, symbols)
 }
 
 struct Loader<'a> {
@@ -240,47 +296,14 @@ impl Loader<'_> {
     }
 
     fn populations(&self, judge: &mut Judge<'_>) -> (Vec<PopulationProgram>, Vec<Vec<(u32, u32)>>) {
-        let mut symbols: Vec<Vec<(u32, u32)>> =
-            self.image.cores.iter().map(|core| vec![(u32::MAX, u32::MAX); core.compartments.len()]).collect();
-        let mut populations = Vec::new();
-        for (index, symbol) in self.image.populations.iter().enumerate() {
-            let mut places = Vec::with_capacity(symbol.locations.len());
-            let mut ternary = false;
-            let mut fault = None;
-            for (neuron, place) in symbol.locations.iter().enumerate() {
-                let name = self
-                    .core_index(place.core)
-                    .and_then(|core| Some((core, symbols[core].get_mut(place.compartment as usize)?)));
-                match name {
-                    Some((core, name)) if *name == (u32::MAX, u32::MAX) => {
-                        *name = (index as u32, neuron as u32);
-                        places.push((core as u32, place.compartment));
-                        let core = &self.image.cores[core];
-                        let config = core.compartments.config[place.compartment as usize];
-                        ternary |= core.compartment_configs[config as usize].reset == ResetModel::Ternary;
-                    }
-                    Some(_) => {
-                        fault.get_or_insert((neuron, place, "is taken by another neuron"));
-                    }
-                    None => {
-                        fault.get_or_insert((neuron, place, "does not exist"));
-                    }
-                }
-            }
-            if let Some((neuron, place, what)) = fault {
-                let message = format!(
-                    "neuron {neuron} of `{}` sits on compartment {} of core {}, which {what}",
-                    symbol.name, place.compartment, place.core
-                );
-                judge.refuse(format!("populations/{index}"), message);
-            }
-            populations.push(PopulationProgram {
-                name: symbol.name.clone(),
-                shape: symbol.shape.clone(),
-                latency_steps: symbol.latency_steps,
-                places,
-                units_per_volt: symbol.units_per_volt.clone(),
-                ternary,
+        let neurons = self.image.cores.iter().map(|core| core.compartments.len());
+        let placed = place(&self.image.populations, neurons, |number| self.core_index(number), &mut judge.problems);
+        let (mut populations, symbols) = placed;
+        for population in &mut populations {
+            population.ternary = population.places.iter().any(|&(core, compartment)| {
+                let core = &self.image.cores[core as usize];
+                let config = core.compartments.config[compartment as usize];
+                core.compartment_configs[config as usize].reset == ResetModel::Ternary
             });
         }
         (populations, symbols)

@@ -48,32 +48,9 @@ impl Program {
     /// where a bias does not fit its register.
     pub fn prepare<'a>(&self, stimulus: &'a Stimulus) -> Result<ChipStimulus<'a>, Diagnostics> {
         let mut problems = Diagnostics::new();
-        let mut ports = vec![None; self.inputs.len()];
-        for port in &stimulus.ports {
-            let item = format!("stimulus/{}", port.port);
-            let mut mismatch = |message: String| {
-                problems.push(Diagnostic::error(code::STIMULUS_MISMATCH, message).at(item.as_str()));
-            };
-            match self.inputs.iter().position(|input| input.name == port.port) {
-                Some(at) if ports[at].is_none() => {
-                    match self.check_train(at, &port.spikes) {
-                        Ok(()) => ports[at] = Some(&port.spikes),
-                        Err(what) => mismatch(format!("stimulus of input `{}`: {what}", port.port)),
-                    };
-                }
-                Some(_) => mismatch(format!("input `{}` gets two stimuli", port.port)),
-                None => {
-                    let mut diagnostic =
-                        Diagnostic::error(code::STIMULUS_MISMATCH, format!("the network has no input `{}`", port.port))
-                            .at(item);
-                    let names: Vec<&str> = self.inputs.iter().map(|input| input.name.as_str()).collect();
-                    if let Some(guess) = did_you_mean(&port.port, names.iter().copied()) {
-                        diagnostic = diagnostic.help(format!("did you mean `{guess}`?"));
-                    }
-                    problems.push(diagnostic.note(format!("inputs: {}", names.join(", "))));
-                }
-            }
-        }
+        let inputs: Vec<(&str, usize)> =
+            self.inputs.iter().map(|port| (port.name.as_str(), port.rows.starts.len() - 1)).collect();
+        let ports = bind_ports(stimulus, &inputs, |at, payloads| self.check_payloads(at, payloads), &mut problems);
         let mut prepared = ChipStimulus { ports, biases: Vec::new(), rounding: Vec::new() };
         let mut given = vec![false; self.populations.len()];
         for bias in &stimulus.host_biases {
@@ -95,29 +72,8 @@ impl Program {
         problems.into_result(prepared).map(|(prepared, _)| prepared)
     }
 
-    /// What is wrong with the spikes for a port, if anything: nothing in a train is trusted.
-    fn check_train(&self, port: usize, train: &SpikeTrain) -> Result<(), String> {
-        let elements = self.inputs[port].rows.starts.len() - 1;
-        if train.neurons as usize != elements {
-            return Err(format!("it has {} neurons, the input {elements} elements", train.neurons));
-        }
-        let starts = &train.step_starts;
-        if starts.first() != Some(&0)
-            || !starts.is_sorted()
-            || starts.last().is_none_or(|end| *end as usize != train.indices.len())
-        {
-            return Err("its steps are not in order".into());
-        }
-        for step in 1..=train.steps() {
-            let row = train.at(step);
-            if !row.is_sorted_by(|a, b| a < b) || row.last().is_some_and(|last| *last as usize >= elements) {
-                return Err(format!("the spikes of step {step} are not ascending neurons below {elements}"));
-            }
-        }
-        let Some(payloads) = &train.payloads else { return Ok(()) };
-        if payloads.len() != train.indices.len() {
-            return Err(format!("it has {} payloads for {} spikes", payloads.len(), train.indices.len()));
-        }
+    /// What is wrong with the payloads for a port, if anything.
+    fn check_payloads(&self, port: usize, payloads: &[i32]) -> Result<(), String> {
         let largest = payloads.iter().map(|payload| i64::from(*payload).abs()).max().unwrap_or(0);
         if largest > self.payload_max {
             return Err(format!("a payload of magnitude {largest}; the chip carries at most {}", self.payload_max));
@@ -182,6 +138,73 @@ impl Program {
             );
         }
         prepared.rounding.push(rounding);
+    }
+}
+
+/// The spikes of each input, `(name, elements)`, in their order; what does not match is `SNN0210`.
+pub(crate) fn bind_ports<'a>(
+    stimulus: &'a Stimulus,
+    inputs: &[(&str, usize)],
+    check_payloads: impl Fn(usize, &[i32]) -> Result<(), String>,
+    problems: &mut Diagnostics,
+) -> Vec<Option<&'a SpikeTrain>> {
+    let mut ports = vec![None; inputs.len()];
+    for port in &stimulus.ports {
+        let item = format!("stimulus/{}", port.port);
+        let mut mismatch = |message: String| {
+            problems.push(Diagnostic::error(code::STIMULUS_MISMATCH, message).at(item.as_str()));
+        };
+        match inputs.iter().position(|(name, _)| *name == port.port) {
+            Some(at) if ports[at].is_none() => {
+                match check_train(inputs[at].1, &port.spikes, |payloads| check_payloads(at, payloads)) {
+                    Ok(()) => ports[at] = Some(&port.spikes),
+                    Err(what) => mismatch(format!("stimulus of input `{}`: {what}", port.port)),
+                };
+            }
+            Some(_) => mismatch(format!("input `{}` gets two stimuli", port.port)),
+            None => {
+                let mut diagnostic =
+                    Diagnostic::error(code::STIMULUS_MISMATCH, format!("the network has no input `{}`", port.port))
+                        .at(item);
+                let names: Vec<&str> = inputs.iter().map(|(name, _)| *name).collect();
+                if let Some(guess) = did_you_mean(&port.port, names.iter().copied()) {
+                    diagnostic = diagnostic.help(format!("did you mean `{guess}`?"));
+                }
+                problems.push(diagnostic.note(format!("inputs: {}", names.join(", "))));
+            }
+        }
+    }
+    ports
+}
+
+/// What is wrong with the spikes for a port of so many elements, if anything: nothing in a train is trusted.
+fn check_train(
+    elements: usize,
+    train: &SpikeTrain,
+    check_payloads: impl Fn(&[i32]) -> Result<(), String>,
+) -> Result<(), String> {
+    if train.neurons as usize != elements {
+        return Err(format!("it has {} neurons, the input {elements} elements", train.neurons));
+    }
+    let starts = &train.step_starts;
+    if starts.first() != Some(&0)
+        || !starts.is_sorted()
+        || starts.last().is_none_or(|end| *end as usize != train.indices.len())
+    {
+        return Err("its steps are not in order".into());
+    }
+    for step in 1..=train.steps() {
+        let row = train.at(step);
+        if !row.is_sorted_by(|a, b| a < b) || row.last().is_some_and(|last| *last as usize >= elements) {
+            return Err(format!("the spikes of step {step} are not ascending neurons below {elements}"));
+        }
+    }
+    match &train.payloads {
+        None => Ok(()),
+        Some(payloads) if payloads.len() != train.indices.len() => {
+            Err(format!("it has {} payloads for {} spikes", payloads.len(), train.indices.len()))
+        }
+        Some(payloads) => check_payloads(payloads),
     }
 }
 

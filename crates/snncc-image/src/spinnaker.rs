@@ -92,6 +92,7 @@ impl ApplicationCore {
 
 /// What a core runs.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all cores have neurons")]
 pub enum CoreProgram {
     /// Sends packets for the host: that many sources, 1 to 2^16 − 1. All are elements of one input.
     Injector(u32),

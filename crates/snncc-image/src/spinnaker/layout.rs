@@ -125,14 +125,21 @@ pub fn push_row(memory: &mut Vec<u32>, synapses: &[u32], length: usize) {
     memory.resize(memory.len() + length - synapses.len(), 0);
 }
 
-/// Appends a block of rows of equal length, as long as the longest needs, at the next aligned word; its address item.
+/// Appends a block of rows, as long as the longest needs, at the next aligned word; its address item.
 ///
 /// # Panics
 /// If there is no row, or one has more than [`ROW_WORDS_MAX`] words.
 pub fn push_block<R: AsRef<[u32]>>(memory: &mut Vec<u32>, rows: &[R]) -> AddressItem {
-    let longest = rows.iter().map(|row| row.as_ref().len()).max().expect("bug in snncc: a block without rows");
-    let length = longest.max(1);
-    assert!(length <= ROW_WORDS_MAX, "bug in snncc: {length} words in a row");
+    let longest = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
+    push_block_of(memory, rows, longest.max(1))
+}
+
+/// As [`push_block`], with room for `length` synapse words in each row.
+///
+/// # Panics
+/// If there is no row, one has more words than that, or `length` is not 1 to [`ROW_WORDS_MAX`].
+pub fn push_block_of<R: AsRef<[u32]>>(memory: &mut Vec<u32>, rows: &[R], length: usize) -> AddressItem {
+    assert!((1..=ROW_WORDS_MAX).contains(&length) && !rows.is_empty(), "bug in snncc: rows of {length} words");
     memory.resize(memory.len().next_multiple_of(BLOCK_ALIGNMENT_WORDS), 0);
     let first_word = memory.len() as u32;
     for row in rows {
