@@ -117,6 +117,23 @@ mod tests {
     }
 
     #[test]
+    fn boards_are_hexagons_that_tile() {
+        let board = target("spinnaker-48chip").unwrap();
+        let chips = board.machine_chips();
+        assert_eq!((chips.len(), chips.iter().filter(|chip| chip.2).count()), (48, 1));
+        assert!(
+            chips.contains(&(4, 0, false)) && !chips.iter().any(|(x, y, _)| (*x, *y) == (5, 0) || (*x, *y) == (0, 4))
+        );
+        let mut triad = target("spinnaker-3board").unwrap().machine_chips();
+        triad.sort_unstable();
+        let all: Vec<(u32, u32)> = (0..12).flat_map(|x| (0..12).map(move |y| (x, y))).collect();
+        assert_eq!(triad.iter().map(|(x, y, _)| (*x, *y)).collect::<Vec<_>>(), all);
+        // Ethernet chips of three boards: x is a multiple of 4 and x + y of 12 (SpiNNMachine).
+        let ethernet: Vec<(u32, u32)> = triad.iter().filter(|chip| chip.2).map(|(x, y, _)| (*x, *y)).collect();
+        assert_eq!(ethernet, [(0, 0), (4, 8), (8, 4)]);
+    }
+
+    #[test]
     fn unknown_names_get_a_suggestion() {
         let error = target("loihi-emo").unwrap_err();
         assert_eq!(error.0[0].help, ["did you mean `loihi-emu`?"]);

@@ -367,7 +367,7 @@ fn capacities_are_counted() {
     });
     refuse("8 neurons in use, 7 there", &|net| net.spinnaker().limits.neurons.0 = 7);
     refuse("2 row words in use, 1 there", &|net| net.spinnaker().limits.row_words.0 = 1);
-    refuse("2 sources in use, 1 there", &|net| net.spinnaker().limits.poisson_sources.0 = 1);
+    refuse("2 sources in use, 1 there", &|net| net.spinnaker().limits.neurons.0 = 1);
     let mut net = Net::new(1, 1);
     net.neurons(0, ProgramKind { subtracts: true, ..CURRENTS }, vec![NEURON], 1);
     let problems = SpinnakerProgram::load(&net.image(), &net.model, &net.machine, "tick").unwrap_err();

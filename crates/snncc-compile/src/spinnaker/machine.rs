@@ -1,6 +1,6 @@
 //! The machine of a target, as the multicast mapper knows it.
 
-use snncc_chip::{MachineShape, Target};
+use snncc_chip::Target;
 use snncc_ids::Diagnostics;
 use snncc_multicast::{ChipResources, Machine};
 
@@ -21,21 +21,10 @@ pub fn machine(target: &Target) -> Result<Machine, Diagnostics> {
     let plain = core.limits.system_cores.0;
     let (plain, ethernet) = (offered(plain), offered(plain + core.limits.ethernet_system_cores.0));
     let (columns, rows) = (target.file.chips.columns, target.file.chips.rows);
-    let mut machine = match target.file.machine.expect("bug in snncc: validated") {
-        MachineShape::Rectangle { wraps } => {
-            let at = |x: u32, y: u32| (x, y, if (x, y) == (0, 0) { ethernet } else { plain });
-            let chips = (0..rows).flat_map(|y| (0..columns).map(move |x| at(x, y)));
-            Machine::new(columns, rows, [wraps.0, wraps.1], chips)?
-        }
-        MachineShape::Board => Machine::board(plain, ethernet)?,
-        MachineShape::Triads { wraps } => {
-            let triads = |chips: u32| chips / 12;
-            Machine::triads(triads(columns), triads(rows), [wraps.0, wraps.1], plain, ethernet)?
-        }
-    };
-    for (x, y) in &target.file.dead_chips {
-        machine.remove_chip(*x, *y);
-    }
+    let chips = target.machine_chips();
+    let chips = chips.into_iter().map(|(x, y, has_ethernet)| (x, y, if has_ethernet { ethernet } else { plain }));
+    let wraps = target.wraps();
+    let mut machine = Machine::new(columns, rows, [wraps.0, wraps.1], chips)?;
     for (x, y, link) in &target.file.dead_links {
         machine.remove_link(*x, *y, usize::from(*link));
     }

@@ -103,7 +103,7 @@ impl Judge<'_> {
             }
             match &core.program {
                 CoreProgram::Injector(sources) => {
-                    let there = u64::from(limits.poisson_sources.0);
+                    let there = u64::from(limits.neurons.0);
                     self.limit((number, core.core), "sources", u64::from(*sources), there);
                 }
                 CoreProgram::Neurons(neurons) => {

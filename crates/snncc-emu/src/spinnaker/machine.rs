@@ -1,5 +1,6 @@
 //! The machine that an image runs on: chips in a triangular mesh, and what is missing of it.
 
+use snncc_chip::Target;
 use std::collections::BTreeSet;
 
 /// Steps in x and y of the links east, north-east, north, west, south-west, south.
@@ -31,6 +32,22 @@ impl SpinnakerMachine {
     /// A full rectangle.
     pub fn new(columns: u32, rows: u32, wraps: [bool; 2]) -> Self {
         Self { columns, rows, wraps, ..Self::default() }
+    }
+
+    /// The machine of a target.
+    pub fn of(target: &Target) -> Self {
+        let (columns, rows) = (target.file.chips.columns, target.file.chips.rows);
+        let wraps = target.wraps();
+        let number = |x: u32, y: u32| y * columns + x;
+        let there = target.machine_chips();
+        let present: BTreeSet<u32> = there.iter().map(|(x, y, _)| number(*x, *y)).collect();
+        Self {
+            absent_chips: (0..columns * rows).filter(|chip| !present.contains(chip)).collect(),
+            ethernet_chips: there.iter().filter(|chip| chip.2).map(|(x, y, _)| number(*x, *y)).collect(),
+            dead_cores: target.file.dead_cores.iter().copied().collect(),
+            dead_links: target.file.dead_links.iter().map(|(x, y, link)| (number(*x, *y), *link)).collect(),
+            ..Self::new(columns, rows, [wraps.0, wraps.1])
+        }
     }
 
     /// Whether there is a chip with this number.

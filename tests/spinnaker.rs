@@ -1,0 +1,104 @@
+//! The whole road for SpiNNaker-like machines: network → image bytes → emulator, equal to the integer reference in every spike
+//! and membrane, and near the float network.
+
+use snncc_chip::{MachineShape, Target, target};
+use snncc_compile::spinnaker::{Compiled, compile};
+use snncc_compile::{Ctx, NoObserver, Options};
+use snncc_data::Stimulus;
+use snncc_emu::Selection;
+use snncc_emu::spinnaker::{
+    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTrace,
+};
+use snncc_ids::Diagnostics;
+use snncc_image::spinnaker::SpinnakerImage;
+use snncc_ir::{Network, PopulationRole};
+use snncc_reference::spinnaker::SpinnakerNetwork;
+use snncc_reference::{IntegerInput, IntegerRecord};
+use snncc_tests::random::Random;
+use snncc_tests::random_network::{floats, stimulus};
+
+fn compiled(network: &Network, target: &Target) -> Result<Compiled, Diagnostics> {
+    let options = Options::default();
+    compile(network, &mut Ctx { target, options: &options, calibration: None, observer: &mut NoObserver })
+}
+
+/// From image bytes.
+fn program(image: &SpinnakerImage, target: &Target) -> SpinnakerProgram {
+    let bytes = image.to_bytes();
+    let image = SpinnakerImage::from_bytes(&bytes).unwrap_or_else(|problems| panic!("{problems}"));
+    let machine = SpinnakerMachine::of(target);
+    SpinnakerProgram::load(&image, &target.model, &machine, &target.file.costs)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Emulator and reference on the same input, compared in every spike and every membrane.
+fn assert_equal(compiled: &Compiled, target: &Target, stimulus: &Stimulus, steps: u32) -> SpinnakerTrace {
+    let program = program(&compiled.image, target);
+    let prepared = program.prepare(stimulus).unwrap_or_else(|problems| panic!("{problems}"));
+    let options = SpinnakerRunOptions { spikes: Selection::All, states: Selection::All, ..Default::default() };
+    let trace = SpinnakerEmulator::new(&program).run(&prepared, steps, &options);
+    let graph = &compiled.ir.graph;
+    let neurons: Vec<_> = graph
+        .populations
+        .iter_with_ids()
+        .filter(|(_, population)| population.role == PopulationRole::Neurons)
+        .map(|(id, _)| id)
+        .collect();
+    let reference = SpinnakerNetwork::new(&compiled.ir, &target.model);
+    let input = IntegerInput { ports: &stimulus.ports, added_bias: &[] };
+    let expected = reference.run(&input, steps, &IntegerRecord { state: neurons.clone() }).unwrap();
+    for (at, id) in neurons.iter().enumerate() {
+        let name = &graph.populations[*id].name;
+        let found = &trace.populations[program.population(name).expect("a population of the network")];
+        assert_eq!(found.counts, expected.common.counts[*id], "spikes of `{name}`");
+        assert_eq!(found.spikes.as_ref().unwrap(), &expected.common.spikes[*id], "spikes of `{name}`");
+        assert_eq!(found.states.as_ref().unwrap().v, expected.common.state[at].v, "membranes of `{name}`");
+    }
+    assert_eq!(trace.totals.synaptic_events, expected.common.synaptic_events);
+    let saturated: u64 = expected.common.overflows.iter().map(|overflows| overflows.inputs).sum();
+    assert_eq!(trace.totals.saturations, saturated);
+    assert_eq!((trace.totals.drops.total(), trace.totals.unmatched), (0, 0));
+    trace
+}
+
+#[test]
+fn random_networks_run_on_the_machine_as_in_the_reference() {
+    let (mut ran, mut fired) = (0, 0);
+    for seed in 0..150 {
+        let network = floats(seed);
+        let name = ["spinnaker-emu", "spinnaker-48chip"][seed as usize % 2];
+        let target = target(name).unwrap();
+        let Ok(compiled) = compiled(&network, &target) else { continue };
+        let mut random = Random(seed);
+        let stimulus = stimulus(&network, &mut random, 40, 20, 1);
+        let trace = assert_equal(&compiled, &target, &stimulus, 40);
+        ran += 1;
+        fired += trace.totals.fired;
+    }
+    assert!(ran > 60 && fired > 1_000, "{ran} networks ran, {fired} spikes");
+}
+
+#[test]
+fn one_machine_or_many_gives_the_same_spikes() {
+    let mut ran = 0;
+    for seed in 0..60 {
+        let network = floats(seed);
+        let one = target("spinnaker-emu").unwrap();
+        let Ok(first) = compiled(&network, &one) else { continue };
+        // Chips of three usable cores with few neurons each, in a ring with a broken link.
+        let mut many = target("spinnaker-48chip").unwrap();
+        many.file.machine = Some(MachineShape::Rectangle { wraps: (true, false) });
+        many.file.dead_links = vec![(0, 0, 0), (3, 1, 2)];
+        let snncc_chip::CoreKind::Spinnaker(core) = &mut many.model.core else { panic!("another kind of chip") };
+        core.limits.neurons.0 = 7;
+        many.model.mesh.cores_per_router.0 = 6;
+        let Ok(second) = compiled(&network, &many) else { continue };
+        let mut random = Random(seed);
+        let stimulus = stimulus(&network, &mut random, 40, 20, 1);
+        let (first, second) = (assert_equal(&first, &one, &stimulus, 40), assert_equal(&second, &many, &stimulus, 40));
+        let counts = |trace: &SpinnakerTrace| trace.populations.iter().map(|p| p.counts.clone()).collect::<Vec<_>>();
+        assert_eq!(counts(&first), counts(&second), "seed {seed}");
+        ran += 1;
+    }
+    assert!(ran > 20, "{ran} networks ran");
+}
