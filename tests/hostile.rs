@@ -6,8 +6,9 @@
 
 use peak_alloc::PeakAlloc;
 use snncc_chip::{HardwareModel, Target, TargetFile};
-use snncc_compile::Options;
+use snncc_compile::{Ctx, NoObserver, Options};
 use snncc_data::Stimulus;
+use snncc_emu::spinnaker::{SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions};
 use snncc_emu::{Emulator, Program, RunOptions};
 use snncc_formats::data_files::{DataKind, read_labels, read_samples, read_spikes};
 use snncc_formats::nir::read_nir;
@@ -137,8 +138,27 @@ const COMPILER_CODES: &[&str] = &[
     "SNN0403", "SNN0404", "SNN0601", "SNN0602", "SNN0603", "SNN0604",
 ];
 
+/// Compiles for a SpiNNaker-like machine, and runs what comes of it.
+fn go_on_machine(network: &Network, target: &Target) {
+    let options = Options::default();
+    let mut ctx = Ctx { target, options: &options, calibration: None, observer: &mut NoObserver };
+    let Some(compiled) = documented(snncc_compile::spinnaker::compile(network, &mut ctx), COMPILER_CODES) else {
+        return;
+    };
+    let machine = SpinnakerMachine::of(target);
+    let program = SpinnakerProgram::load(&compiled.image, &target.model, &machine, &target.file.costs);
+    if let Some(program) = documented(program, IMAGE_CODES) {
+        let stimulus = Stimulus::default();
+        let stimulus = program.prepare(&stimulus).expect("an empty stimulus fits every program");
+        SpinnakerEmulator::new(&program).run(&stimulus, 3, &SpinnakerRunOptions::default());
+    }
+}
+
 /// Compiles what a reader accepted, if it is still small, and runs it if it compiles.
 fn go_on(network: &Network, target: &Target) {
+    if target.model.spinnaker().is_some() {
+        return go_on_machine(network, target);
+    }
     let small = shapes::infer(network).is_ok_and(|shapes| {
         let values: usize = network.nodes.ids().map(|id| shapes.output_len(id)).fold(0, usize::saturating_add);
         values < 20_000

@@ -20,11 +20,8 @@ pub const HARDWARE_MODELS: &[(&str, &str)] =
 /// Built-in targets: name and text.
 pub const TARGETS: &[(&str, &str)] = files!(
     "targets": "loihi-emu", "loihi-2chip", "loihi-32chip", "tiny-loihi", "unbounded-loihi", "nengo-loihi-emu", "lava-emu", "brian2-loihi-emu",
+    "spinnaker-emu", "spinnaker-48chip", "spinnaker-3board",
 );
-
-/// Built-in targets with multicast routers, for which the library compiles: name and text.
-pub const MULTICAST_TARGETS: &[(&str, &str)] =
-    files!("targets": "spinnaker-emu", "spinnaker-48chip", "spinnaker-3board");
 
 pub(crate) fn read<T: DeserializeOwned>(what: &str, name: &str, text: &str) -> Result<T, Diagnostics> {
     ron::Options::default()
@@ -59,7 +56,7 @@ pub fn hardware_model(name: &str) -> Result<HardwareModel, Diagnostics> {
 /// # Errors
 /// `SNN0111` if there is none.
 pub fn target(name: &str) -> Result<Target, Diagnostics> {
-    match TARGETS.iter().chain(MULTICAST_TARGETS).find(|(known, _)| *known == name) {
+    match TARGETS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
             let file = TargetFile::from_ron(name, text)?;
             let model = hardware_model(&file.hardware)?;
@@ -111,7 +108,7 @@ mod tests {
         for (name, _) in HARDWARE_MODELS {
             assert_eq!(hardware_model(name).unwrap_or_else(|e| panic!("{e}")).name, *name);
         }
-        for (name, _) in TARGETS.iter().chain(MULTICAST_TARGETS) {
+        for (name, _) in TARGETS.iter() {
             assert_eq!(target(name).unwrap_or_else(|e| panic!("{e}")).name(), *name);
         }
     }

@@ -11,7 +11,7 @@ mod spinnaker;
 mod target;
 mod validate;
 
-pub use built_in::{HARDWARE_MODELS, MULTICAST_TARGETS, TARGETS, hardware_model, target};
+pub use built_in::{HARDWARE_MODELS, TARGETS, hardware_model, target};
 pub use host::{HOST_COSTS, HostCost, HostCosts};
 pub use model::{
     Barrier, Basis, CoreKind, Cost, CostTable, HardwareModel, Limit, LoihiCore, LoihiFormats, LoihiLimits, Mesh,

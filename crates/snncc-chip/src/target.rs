@@ -123,7 +123,16 @@ impl Target {
 
     /// Cores that may be used.
     pub fn usable_cores(&self) -> u32 {
-        self.cores() - self.file.dead_cores.len() as u32
+        let Some(core) = self.model.spinnaker() else {
+            return self.cores() - self.file.dead_cores.len() as u32;
+        };
+        let (limits, per_chip) = (&core.limits, self.cores_per_chip());
+        let of_chip = |(x, y, has_ethernet): (u32, u32, bool)| {
+            let system = limits.system_cores.0 + if has_ethernet { limits.ethernet_system_cores.0 } else { 0 };
+            let first = (y * self.file.chips.columns + x) * per_chip;
+            (first + system..first + per_chip).filter(|core| !self.file.dead_cores.contains(core)).count() as u32
+        };
+        self.machine_chips().into_iter().map(of_chip).sum()
     }
 
     /// Whether the core may be used.

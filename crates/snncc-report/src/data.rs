@@ -33,6 +33,9 @@ pub struct ReportData {
     pub host: Vec<HostRow>,
     /// One row per core in use.
     pub cores: Vec<CoreRow>,
+    /// One row per chip in use, where cores share what their chip has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chips: Vec<ChipRow>,
     /// One row per mesh link in use.
     pub links: Vec<LinkRow>,
     /// One row per projection.
@@ -223,6 +226,19 @@ impl ResourceUse {
             available => Some(self.used as f64 * 100.0 / available as f64),
         }
     }
+}
+
+/// A chip of a machine with several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChipRow {
+    /// Its number.
+    pub chip: u32,
+    /// Where it is.
+    pub position: (u32, u32),
+    /// Cores in use.
+    pub cores: u64,
+    /// Resources that its cores share.
+    pub resources: Vec<ResourceUse>,
 }
 
 /// A core.

@@ -9,8 +9,9 @@ mod table;
 pub mod views;
 
 pub use data::{
-    CoreRow, DiagnosticRow, HostRow, HostRun, LayerRow, LinkRow, LossRow, NetworkInfo, PlacementRow, QuantizationRow,
-    ReportData, ResourceUse, RunSection, SCHEMA_VERSION, Status, TargetInfo, Totals, VerificationSection,
+    ChipRow, CoreRow, DiagnosticRow, HostRow, HostRun, LayerRow, LinkRow, LossRow, NetworkInfo, PlacementRow,
+    QuantizationRow, ReportData, ResourceUse, RunSection, SCHEMA_VERSION, Status, TargetInfo, Totals,
+    VerificationSection,
 };
 pub use figure::{Basis, Figure, Value, count_text, energy_text, number_text, time_text};
 pub use table::Table;

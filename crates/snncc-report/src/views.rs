@@ -17,6 +17,7 @@ pub fn text(report: &ReportData) -> String {
     layers(&mut out, report);
     host(&mut out, report);
     cores(&mut out, report);
+    chips(&mut out, report);
     quantization(&mut out, report);
     if let Some(run) = &report.run {
         run_section(&mut out, report, run);
@@ -102,18 +103,44 @@ fn share(used: &ResourceUse) -> String {
 }
 
 fn cores(out: &mut String, report: &ReportData) {
-    let shown = ["compartments", "in_axons", "out_axons", "synapse_words"];
-    let mut table =
-        Table::new(&["core", "layers", "compartments", "in-axons", "out-axons", "synapse words", "binding"]);
+    let shown: Vec<&str> = report.totals.resources.iter().take(4).map(|used| used.resource.as_str()).collect();
+    let titles: Vec<String> = shown.iter().map(|name| title_of(name)).collect();
+    let mut headers = vec!["core", "layers"];
+    headers.extend(titles.iter().map(String::as_str));
+    headers.push("binding");
+    let mut table = Table::new(&headers);
     for core in report.cores.iter().take(ROWS_SHOWN) {
         let layers: Vec<String> = core.layers.iter().map(|(name, neurons)| format!("{name}:{neurons}")).collect();
         let mut row = vec![core.name.clone(), layers.join(" ")];
-        row.extend(shown.map(|name| core.resource(name).map_or("–".into(), share)));
+        row.extend(shown.iter().map(|name| core.resource(name).map_or("–".into(), share)));
         row.push(core.binding.as_ref().map_or("–".into(), |binding| binding.replace('_', " ")));
         table.row(row);
     }
     section(out, "Cores", &table);
     more(out, report.cores.len());
+}
+
+/// `in-axons` of `in_axons`, `synapse words` of `synapse_words`.
+fn title_of(resource: &str) -> String {
+    match resource.ends_with("axons") {
+        true => resource.replace('_', "-"),
+        false => resource.replace('_', " "),
+    }
+}
+
+fn chips(out: &mut String, report: &ReportData) {
+    let Some(first) = report.chips.first() else { return };
+    let titles: Vec<String> = first.resources.iter().map(|used| title_of(&used.resource)).collect();
+    let mut headers = vec!["chip", "cores"];
+    headers.extend(titles.iter().map(String::as_str));
+    let mut table = Table::new(&headers);
+    for chip in report.chips.iter().take(ROWS_SHOWN) {
+        let mut row = vec![format!("({}, {})", chip.position.0, chip.position.1), chip.cores.to_string()];
+        row.extend(chip.resources.iter().map(share));
+        table.row(row);
+    }
+    section(out, "Chips", &table);
+    more(out, report.chips.len());
 }
 
 fn more(out: &mut String, rows: usize) {

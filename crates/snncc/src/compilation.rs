@@ -3,6 +3,7 @@
 use crate::args::{MappingArgs, NetworkArgs, QuantizeArgs};
 use crate::host::OnHost;
 use crate::load::{LoadedNetwork, LoadedTarget};
+use crate::machine;
 use crate::report::{Known, report};
 use crate::session::{Session, file_name};
 use crate::values::{PinValue, expand_cores};
@@ -230,6 +231,26 @@ impl Job<'_> {
         }
     }
 
+    /// Runs all stages for a SpiNNaker-like machine.
+    ///
+    /// # Errors
+    /// The stage that failed, and all that it found.
+    pub(crate) fn compile_for_machine(
+        &self,
+        follower: &mut Follower,
+    ) -> Result<snncc_compile::spinnaker::Compiled, Stopped> {
+        follower.stage = "options".to_owned();
+        let compiled = machine::check_options(self).and_then(|()| {
+            let mut ctx = self.ctx(&self.options, follower);
+            snncc_compile::spinnaker::compile(self.chip_network(), &mut ctx)
+        });
+        let stage = follower.stage.clone();
+        follower.end();
+        let mut compiled = compiled.map_err(|problems| Stopped { stage, problems })?;
+        compiled.image.notes = self.notes();
+        Ok(compiled)
+    }
+
     /// The integer IR alone.
     ///
     /// # Errors
@@ -240,6 +261,9 @@ impl Job<'_> {
 
     /// The integer IR where values that do not fit are no obstacle; `None` where there is another one.
     pub(crate) fn saturated(&self) -> Option<QuantizedIr> {
+        if machine::is_machine(&self.target.target) {
+            return None;
+        }
         let options = Options { overflow: OverflowPolicy::Saturate, ..self.options.clone() };
         self.quantized(&options, &mut snncc_compile::NoObserver).ok()
     }

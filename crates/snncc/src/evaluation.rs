@@ -54,6 +54,13 @@ impl<'a> Experiment<'a> {
             return Err(session.usage(&message));
         }
         let target = args.target.as_deref().map(|name| crate::load::target(session, name)).transpose()?;
+        if let Some(target) = target.as_ref().filter(|target| crate::machine::is_machine(&target.target)) {
+            let message = format!(
+                "`{}` is a SpiNNaker-like machine; only chips with compartments are tried here",
+                target.target.name()
+            );
+            return Err(session.usage(&message));
+        }
         Ok(Self { args, model: conversion::read(session, &args.model)?, target })
     }
 

@@ -116,7 +116,6 @@ pub(crate) fn target(session: &mut Session, name: &str) -> Result<LoadedTarget, 
             }
             session.fail(problems, None)
         })?;
-        let target = compilable(session, target, None)?;
         let text = |known, name: &str| built_in(known, name).unwrap_or_default().to_owned();
         let (target_text, model_text) = (text(TARGETS, name), text(HARDWARE_MODELS, &target.file.hardware));
         return Ok(LoadedTarget { target, target_text, model_text });
@@ -138,18 +137,7 @@ pub(crate) fn target(session: &mut Session, name: &str) -> Result<LoadedTarget, 
     };
     let target_text = target_text.to_owned();
     let target = Target::new(target_file, model).map_err(|problems| session.fail(problems, Some(&source)))?;
-    let target = compilable(session, target, Some(&source))?;
     Ok(LoadedTarget { target, target_text, model_text })
-}
-
-/// The target, if this command has a way for its kind of chip.
-fn compilable(session: &mut Session, target: Target, source: Option<&Source>) -> Result<Target, Failure> {
-    if target.model.spinnaker().is_none() {
-        return Ok(target);
-    }
-    let message = format!("`{}`: the command has no way for SpiNNaker-like chips yet; the library has", target.name());
-    let problem = Diagnostic::error(code::UNKNOWN_TARGET, message).help("see `snncc targets` for those it has");
-    Err(session.fail(problem.into(), source))
 }
 
 /// Name of a file without folders and extension.

@@ -16,6 +16,7 @@ mod files;
 mod host;
 mod ledger_args;
 mod load;
+mod machine;
 mod output;
 mod report;
 mod running;

@@ -10,6 +10,8 @@ use snncc_formats::ron_network::{read_network, write_network};
 use snncc_formats::tensor_files::{AnyTensor, read_npz, write_npz};
 use snncc_ids::{Diagnostic, Diagnostics, Id, ProjectionId, code};
 use snncc_image::Image;
+use snncc_image::spinnaker::SpinnakerImage;
+use snncc_ir::spinnaker::SpinnakerIr;
 use snncc_ir::{Network, PopulationRole, QuantizedIr, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -327,12 +329,23 @@ fn weights_name(projection: ProjectionId) -> String {
 /// The files of `quantized/`: structure and registers as RON, weights as `.npz` in the order of the projections.
 pub(crate) fn quantized_files(ir: &QuantizedIr) -> Vec<(String, Vec<u8>)> {
     let mut structure = ir.clone();
-    let mut arrays: Vec<(String, AnyTensor)> = Vec::new();
-    for id in ir.graph.projections.ids() {
-        let mantissas = std::mem::take(&mut structure.weights[id].mantissas);
-        arrays.push((weights_name(id), Tensor::vector(mantissas).into()));
-    }
-    let text = ron::ser::to_string_pretty(&structure, ron::ser::PrettyConfig::default().depth_limit(5));
+    let take = |id| std::mem::take(&mut structure.weights[id].mantissas);
+    let weights = ir.graph.projections.ids().map(take).collect();
+    files_of_quantized(&structure, weights)
+}
+
+/// The same for SpiNNaker-like machines.
+pub(crate) fn spinnaker_files(ir: &SpinnakerIr) -> Vec<(String, Vec<u8>)> {
+    let mut structure = ir.clone();
+    let weights = structure.weights.iter_mut().map(std::mem::take).collect();
+    files_of_quantized(&structure, weights)
+}
+
+fn files_of_quantized(structure: &impl Serialize, weights: Vec<Vec<i32>>) -> Vec<(String, Vec<u8>)> {
+    let named = weights.into_iter().enumerate();
+    let arrays: Vec<(String, AnyTensor)> =
+        named.map(|(at, weights)| (weights_name(ProjectionId::new(at)), Tensor::vector(weights).into())).collect();
+    let text = ron::ser::to_string_pretty(structure, ron::ser::PrettyConfig::default().depth_limit(5));
     let text = text.expect("bug in snncc: the integer IR is always serializable") + "\n";
     vec![
         ("quantized/quantized.ron".to_owned(), text.into_bytes()),
@@ -355,21 +368,37 @@ fn read_quantized(text: &str, weights: &[u8]) -> Result<QuantizedIr, String> {
     Ok(ir)
 }
 
+/// Reads an integer IR of a SpiNNaker-like machine back.
+fn read_spinnaker(text: &str, weights: &[u8]) -> Result<SpinnakerIr, String> {
+    let mut ir: SpinnakerIr = ron::from_str(text).map_err(|error| error.to_string())?;
+    if ir.weights.len() != ir.graph.projections.len() {
+        return Err("it has not as many weights as projections".to_owned());
+    }
+    for (at, known) in ir.weights.iter_mut().enumerate() {
+        *known = read_npz(weights, &weights_name(ProjectionId::new(at)), ARRAY_LIMIT_BYTES)?.to_i32()?.data;
+    }
+    ir.check()?;
+    Ok(ir)
+}
+
 /// A compiled output folder.
-pub(crate) struct Opened {
+pub(crate) struct Opened<I = Image> {
     pub(crate) folder: PathBuf,
     pub(crate) manifest: Manifest,
     pub(crate) target: Target,
-    pub(crate) image: Image,
+    pub(crate) image: I,
 }
 
-impl Opened {
-    /// Opens an output folder and its program.
+impl<I> Opened<I> {
+    /// Opens an output folder and its program, which `read` decodes.
     ///
     /// # Errors
     /// `SNN0101` for a folder that is none of ours, or lacks a file; `SNN0108` for one of another schema; `SNN0109` for a
     /// damaged program; what the readers of target and hardware model say.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Diagnostics> {
+    pub(crate) fn open_with(
+        folder: &Path,
+        read: impl FnOnce(&[u8]) -> Result<I, Diagnostics>,
+    ) -> Result<Self, Diagnostics> {
         let shown = folder.display();
         let unreadable = |message: String| Diagnostic::error(code::FILE_UNREADABLE, message);
         let text = |name: &str| {
@@ -399,7 +428,7 @@ impl Opened {
         let target = Target::new(file, model)?;
         let bytes = std::fs::read(folder.join(PROGRAM))
             .map_err(|error| unreadable(format!("`{shown}/{PROGRAM}` cannot be read: {error}")))?;
-        Ok(Self { folder: folder.to_owned(), manifest, target, image: Image::from_bytes(&bytes)? })
+        Ok(Self { folder: folder.to_owned(), manifest, target, image: read(&bytes)? })
     }
 
     /// A file whose hash the manifest holds.
@@ -447,15 +476,50 @@ impl Opened {
         HostCosts::from_ron(&text).map(Some).map_err(|problems| format!("{HOST_COSTS_FILE}: {problems}"))
     }
 
+    /// The integer IR as it was written: structure and weights.
+    fn written_quantized<T>(&self, read: impl FnOnce(&str, &[u8]) -> Result<T, String>) -> Result<T, String> {
+        let text = String::from_utf8(self.hashed("quantized/quantized.ron")?).map_err(|error| error.to_string())?;
+        let ir = read(&text, &self.hashed("quantized/weights.npz")?);
+        ir.map_err(|error| format!("`{}/quantized` is damaged: {error}", self.folder.display()))
+    }
+
+    /// The report of the compilation.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub(crate) fn report(&self) -> Result<snncc_report::ReportData, String> {
+        read_report(&self.folder.join(REPORT))
+    }
+}
+
+impl Opened<SpinnakerImage> {
+    /// The integer IR.
+    ///
+    /// # Errors
+    /// Which file is missing or was changed.
+    pub(crate) fn quantized(&self) -> Result<SpinnakerIr, String> {
+        self.written_quantized(read_spinnaker)
+    }
+}
+
+impl Opened {
+    /// Opens an output folder and its program for chips with compartments.
+    ///
+    /// # Errors
+    /// As [`Opened::open_with`]; `SNN0109` for a program of another kind of chip.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Diagnostics> {
+        Self::open_with(folder, Image::from_bytes)
+    }
+
     /// The integer IR.
     ///
     /// # Errors
     /// Which file is missing or was changed.
     pub(crate) fn quantized(&self) -> Result<QuantizedIr, String> {
-        let text = String::from_utf8(self.hashed("quantized/quantized.ron")?).map_err(|error| error.to_string())?;
-        let ir = read_quantized(&text, &self.hashed("quantized/weights.npz")?);
-        let ir = ir.and_then(|ir| self.belongs_to_image(&ir).map(|()| ir));
-        ir.map_err(|error| format!("`{}/quantized` is damaged: {error}", self.folder.display()))
+        self.written_quantized(|text, weights| {
+            let ir = read_quantized(text, weights)?;
+            self.belongs_to_image(&ir).map(|()| ir)
+        })
     }
 
     /// Whether the populations of an integer IR are those of the image.
@@ -479,14 +543,6 @@ impl Opened {
                 None => Err(format!("`{}` is not in the image", population.name)),
             }
         })
-    }
-
-    /// The report of the compilation.
-    ///
-    /// # Errors
-    /// If it is missing or damaged.
-    pub(crate) fn report(&self) -> Result<snncc_report::ReportData, String> {
-        read_report(&self.folder.join(REPORT))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::host::HostPart;
 use snncc_chip::{Limit, LoihiCore, Sourced, Target};
 use snncc_ids::{CoreId, Diagnostic, PopulationId, Severity};
 use snncc_image::{CoreImage, Image};
-use snncc_ir::{Graph, PopulationRole, QuantizedIr, SignMode};
+use snncc_ir::{Graph, PopulationQuality, PopulationRole, ProjectionQuality, QuantizedIr, SignMode};
 use snncc_report::{
     Basis, CoreRow, DiagnosticRow, Figure, HostRow, LayerRow, LinkRow, NetworkInfo, PlacementRow, QuantizationRow,
     ReportData, ResourceUse, SCHEMA_VERSION, Status, TargetInfo, Totals,
@@ -59,6 +59,7 @@ pub(crate) fn report(known: &Known<'_>) -> ReportData {
         quantization: known.quantized.map_or_else(Vec::new, quantization),
         placement: known.image.map_or_else(Vec::new, |image| placement(image, target)),
         cores,
+        chips: Vec::new(),
         diagnostics: known.diagnostics.iter().map(|diagnostic| diagnostic_row(diagnostic)).collect(),
         run: None,
         verification: None,
@@ -233,13 +234,30 @@ fn links(image: &Image, target: &Target) -> Vec<LinkRow> {
     links.into_iter().map(row).collect()
 }
 
+/// What quantization did to a projection and the neurons behind it; the rest of the row is the caller's.
+pub(crate) fn quality_row(quality: Option<&ProjectionQuality>, neurons: Option<&PopulationQuality>) -> QuantizationRow {
+    let exact = |value: f64, unit: &str| (!value.is_nan()).then(|| Figure::exact(value, unit, "quantization"));
+    let count = |value: u64| Figure::exact(value, "weights", "quantization");
+    QuantizationRow {
+        projection: String::new(),
+        target: String::new(),
+        weights: count(0),
+        weight_bits: 0,
+        exponent: 0,
+        signs: String::new(),
+        sqnr: quality.and_then(|quality| exact(quality.sqnr_db, "dB")),
+        max_error: quality.and_then(|quality| exact(quality.max_error, "")),
+        zeroed: quality.map(|quality| count(quality.zeroed)),
+        clipped: quality.map(|quality| count(quality.clipped)),
+        threshold_error: neurons.and_then(|quality| exact(quality.threshold_error, "")),
+        bias_error: neurons.and_then(|quality| exact(quality.bias_error, "")),
+        decay_error: neurons.and_then(|quality| exact(quality.decay_error, "")),
+    }
+}
+
 fn quantization(ir: &QuantizedIr) -> Vec<QuantizationRow> {
     let row = |(id, projection): (snncc_ids::ProjectionId, &snncc_ir::Projection)| {
         let weights = &ir.weights[id];
-        let quality = ir.projection_quality[id].as_ref();
-        let neurons = ir.population_quality[projection.target].as_ref();
-        let exact = |value: f64, unit: &str| (!value.is_nan()).then(|| Figure::exact(value, unit, "quantization"));
-        let count = |value: u64| Figure::exact(value, "weights", "quantization");
         QuantizationRow {
             projection: projection.name.clone(),
             target: ir.graph.populations[projection.target].name.clone(),
@@ -252,13 +270,7 @@ fn quantization(ir: &QuantizedIr) -> Vec<QuantizationRow> {
                 SignMode::Inhibitory => "inhibitory",
             }
             .to_owned(),
-            sqnr: quality.and_then(|quality| exact(quality.sqnr_db, "dB")),
-            max_error: quality.and_then(|quality| exact(quality.max_error, "")),
-            zeroed: quality.map(|quality| count(quality.zeroed)),
-            clipped: quality.map(|quality| count(quality.clipped)),
-            threshold_error: neurons.and_then(|quality| exact(quality.threshold_error, "")),
-            bias_error: neurons.and_then(|quality| exact(quality.bias_error, "")),
-            decay_error: neurons.and_then(|quality| exact(quality.decay_error, "")),
+            ..quality_row(ir.projection_quality[id].as_ref(), ir.population_quality[projection.target].as_ref())
         }
     };
     ir.graph.projections.iter_with_ids().map(row).collect()

@@ -20,14 +20,14 @@ use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr,
 use snncc_ir::{Param, PopulationRole};
 use snncc_multicast::{LINKS, Machine, Mapping, Table};
 
-/// Lays a mapped network out.
+/// Lays a mapped network out; also gives the number of each slice's core over all chips.
 pub(super) fn emit(
     ir: &SpinnakerIr,
     split: &Split,
     mapping: &Mapping,
     machine: &Machine,
     target: &Target,
-) -> SpinnakerImage {
+) -> (SpinnakerImage, Vec<u32>) {
     let layout = Layout { ir, split, mapping, machine, target, core: target.model.spinnaker().expect("bug in snncc") };
     let cores: Vec<CoreProgram> = (0..split.slices.len()).into_par_iter().map(|slice| layout.program(slice)).collect();
     let mut chips: Vec<ChipImage> = mapping
@@ -55,7 +55,7 @@ pub(super) fn emit(
             snncc_ir::Readout::Membrane => Readout::Membrane,
         },
     });
-    SpinnakerImage {
+    let image = SpinnakerImage {
         cores_per_chip: target.cores_per_chip(),
         model_name: target.model.name.clone(),
         model_hash: target.model.hash(),
@@ -65,7 +65,8 @@ pub(super) fn emit(
         populations: symbols.iter().map(|id| layout.symbol(*id)).collect(),
         chips,
         notes: Vec::new(),
-    }
+    };
+    (image, (0..split.slices.len()).map(|slice| layout.global_core(slice)).collect())
 }
 
 struct Layout<'a> {

@@ -37,6 +37,8 @@ pub struct Compiled {
     pub mapping: Mapping,
     /// What a walk of all packets through the tables found.
     pub walk: Walk,
+    /// Number of each slice's core over all chips.
+    pub cores: Vec<u32>,
 }
 
 /// Compiles a network.
@@ -65,8 +67,8 @@ pub fn compile(network: &Network, ctx: &mut Ctx<'_>) -> Result<Compiled, Diagnos
         Err(message) => panic!("bug in snncc: routing tables: {message}"),
     };
     ctx.observer.stage("emit");
-    let image = emit::emit(&ir, &split, &mapping, &machine, ctx.target);
-    Ok(Compiled { image, ir, split, mapping, walk })
+    let (image, cores) = emit::emit(&ir, &split, &mapping, &machine, ctx.target);
+    Ok(Compiled { image, ir, split, mapping, walk, cores })
 }
 
 fn core<'a>(ctx: &Ctx<'a>) -> &'a snncc_chip::SpinnakerCore {

@@ -58,6 +58,7 @@ fn report() -> ReportData {
         layers,
         host: vec![],
         cores,
+        chips: vec![],
         links: vec![],
         quantization: vec![],
         placement: vec![],

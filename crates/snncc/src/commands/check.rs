@@ -5,6 +5,7 @@ use crate::compilation::{Fit, Follower, Job, apply_overrides, options};
 use crate::conversion;
 use crate::host::OnHost;
 use crate::load;
+use crate::machine;
 use crate::session::{self, Outcome, Session};
 use serde_json::json;
 use snncc_compile::lower::{LowerOptions, lower};
@@ -163,6 +164,21 @@ fn model(session: &mut Session, args: &CheckArgs) -> Outcome {
 
 fn with_target(session: &Session, job: &Job<'_>, findings: &mut Findings) {
     let mut follower = Follower::new(session, &[]);
+    if machine::is_machine(&job.target.target) {
+        // Mapping takes no longer than a look at the sizes.
+        match job.compile_for_machine(&mut follower) {
+            Ok(compiled) => {
+                let cores = compiled.cores.len();
+                (findings.fit, findings.fits) = (Some(Fit { cores, at_least: cores as u32 }), Some(true));
+                findings.problems = std::mem::take(&mut follower.warnings);
+            }
+            Err(stopped) => {
+                findings.fits = Some(false);
+                findings.problems = stopped.problems.0;
+            }
+        }
+        return;
+    }
     let quantized = job.quantized(&job.options, &mut follower);
     findings.problems = std::mem::take(&mut follower.warnings);
     let quantized = match quantized {

@@ -8,6 +8,7 @@ use crate::data::{self, DataRequest};
 use crate::files::sha256_hex;
 use crate::host::OnHost;
 use crate::load::{self, LoadedNetwork, LoadedTarget};
+use crate::machine;
 use crate::output::{
     DIAGNOSTICS, Existing, FAILED, HOST_COSTS_FILE, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT,
     existing, network_files, quantized_files, write_file,
@@ -75,6 +76,9 @@ pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
     match calibration(session, &network, &args.calibration, &mut inputs) {
         Ok(calibration) => job.calibration = calibration,
         Err(failure) => return Err(leave_failure(session, folder, &output, &job, "calibrate", failure, args.json)),
+    }
+    if machine::is_machine(&target.target) {
+        return run_for_machine(session, args, folder, &output, &job, &inputs);
     }
     let mut follower = Follower::new(session, &args.emit);
     let compiled = job.compile(&mut follower);
@@ -223,17 +227,44 @@ pub(crate) fn write(
     folder: &OutputFolder,
     job: &Job<'_>,
     compiled: &Compiled,
-    mut manifest: Manifest,
+    manifest: Manifest,
     texts: &[(String, String)],
 ) -> Result<ReportData, String> {
     let quantized = compiled.routed.placed().partitioned().ir();
     let report = job
         .report(session, &Results { quantized: Some(quantized), image: Some(&compiled.image), ..Results::default() });
     debug_assert_eq!(report.check_totals(), Ok(()));
-    let mut files = vec![(PROGRAM.to_owned(), compiled.image.to_bytes())];
+    let program = compiled.image.to_bytes();
+    write_files(session, job, Written { folder, manifest, texts }, &report, program, quantized_files(quantized))?;
+    Ok(report)
+}
+
+/// Where a compilation is written, and what it is written with.
+pub(crate) struct Written<'a> {
+    pub(crate) folder: &'a OutputFolder,
+    /// Without files yet.
+    pub(crate) manifest: Manifest,
+    /// Files of `ir/`.
+    pub(crate) texts: &'a [(String, String)],
+}
+
+/// Writes program, integers and all that every kind of target has.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write_files(
+    session: &Session,
+    job: &Job<'_>,
+    written: Written<'_>,
+    report: &ReportData,
+    program: Vec<u8>,
+    quantized: Vec<(String, Vec<u8>)>,
+) -> Result<(), String> {
+    let Written { folder, mut manifest, texts } = written;
+    let mut files = vec![(PROGRAM.to_owned(), program)];
     files.extend(network_files("network", &job.network.network));
     files.extend(job.host.iter().flat_map(|host| network_files("host", &host.cut.host)));
-    files.extend(quantized_files(quantized));
+    files.extend(quantized);
     files.push(("target/target.ron".to_owned(), job.target.target_text.clone().into_bytes()));
     files.push(("target/hardware-model.ron".to_owned(), job.target.model_text.clone().into_bytes()));
     files.push((HOST_COSTS_FILE.to_owned(), snncc_chip::HOST_COSTS.as_bytes().to_vec()));
@@ -243,14 +274,50 @@ pub(crate) fn write(
     }
     folder.write(REPORT, report.to_json())?;
     folder.write(DIAGNOSTICS, session.diagnostics_jsonl())?;
-    for (name, text) in views::csv_tables(&report) {
+    for (name, text) in views::csv_tables(report) {
         folder.write(&format!("tables/{name}"), text)?;
     }
     for (name, text) in texts {
         folder.write(&format!("ir/{name}"), text)?;
     }
-    folder.write(MANIFEST, manifest.to_json())?;
-    Ok(report)
+    folder.write(MANIFEST, manifest.to_json())
+}
+
+/// The rest of a compilation for a SpiNNaker-like machine.
+fn run_for_machine(
+    session: &mut Session,
+    args: &CompileArgs,
+    folder: OutputFolder,
+    output: &Path,
+    job: &Job<'_>,
+    inputs: &[(String, String, String)],
+) -> Outcome {
+    let network = job.network;
+    let mut follower = Follower::new(session, &args.emit);
+    let compiled = job.compile_for_machine(&mut follower);
+    let warnings = network.annotate(std::mem::take(&mut follower.warnings));
+    session.say(warnings.0, Some(&network.source));
+    let compiled = match compiled {
+        Ok(compiled) => compiled,
+        Err(stopped) => {
+            let problems = network.annotate(stopped.problems.0);
+            let failure = session.fail(problems, Some(&network.source));
+            return Err(leave_failure(session, folder, output, job, &stopped.stage, failure, args.json));
+        }
+    };
+    let mut manifest = manifest(job, inputs, command_line());
+    if args.timings {
+        manifest.timings_ms = follower.timings_ms.clone();
+        for (stage, ms) in &follower.timings_ms {
+            session.note(&format!("{stage}: {ms:.1} ms"));
+        }
+    }
+    let written = Written { folder: &folder, manifest, texts: &[] };
+    let report = machine::write(session, job, &compiled, written)
+        .and_then(|report| folder.commit().map(|()| report))
+        .map_err(|message| session.fail_files(&message))?;
+    machine::print_result(session, args, &report, output);
+    Ok(0)
 }
 
 /// Leaves diagnostics and a partial report of a failed compilation, and says where.
@@ -340,7 +407,8 @@ fn summary(session: &Session, report: &ReportData, output: &Path) -> serde_json:
     })
 }
 
-fn print(session: &Session, report: &ReportData, output: &Path, as_json: bool) {
+/// What a compilation gave, for people or as JSON.
+pub(crate) fn print(session: &Session, report: &ReportData, output: &Path, as_json: bool) {
     if as_json {
         print_json(&summary(session, report, output));
         return;

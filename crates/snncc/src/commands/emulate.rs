@@ -7,6 +7,7 @@ use crate::args::{EmulateArgs, Trace as TraceKind};
 use crate::commands::verify::{compare, mismatches};
 use crate::early_exit::{Watch, WatchSummary, Watched};
 use crate::host::HostWork;
+use crate::machine;
 use crate::output::{REPORT, write_file};
 use crate::running::{
     ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, time_figure,
@@ -45,6 +46,9 @@ pub(crate) struct SampleResult {
 
 /// Runs a compiled network.
 pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
+    if machine::is_machine_folder(&args.dir) {
+        return machine::emulate(session, args);
+    }
     session.json = args.json;
     let running = Running::open(session, &args.dir, &args.data)?;
     let watch = Watch::new(session, &running, args)?;

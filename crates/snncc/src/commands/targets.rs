@@ -5,7 +5,7 @@ use crate::files::InputFile;
 use crate::load;
 use crate::session::{Outcome, Session, print, print_json};
 use serde_json::json;
-use snncc_chip::{HardwareModel, Limit, TARGETS, Target, TargetFile};
+use snncc_chip::{Basis, CoreKind, HardwareModel, Limit, LoihiCore, SpinnakerCore, TARGETS, Target, TargetFile};
 use snncc_ids::Diagnostics;
 use snncc_report::{Table, number_text};
 use std::path::Path;
@@ -69,7 +69,21 @@ fn text(target: &Target) -> String {
         model.mesh.cores_per_router.0,
         target.usable_cores()
     );
-    let limits = &model.loihi().limits;
+    out += &match &model.core {
+        CoreKind::Loihi(core) => compartment_tables(target, core),
+        CoreKind::Spinnaker(core) => machine_tables(target, core),
+    };
+    out += "\nsources\n";
+    for (key, text) in &model.sources {
+        out += &format!("  {key}: {text}\n");
+    }
+    out
+}
+
+/// Limits and costs of chips with compartments.
+fn compartment_tables(target: &Target, core: &LoihiCore) -> String {
+    let limits = &core.limits;
+    let mut out = String::new();
     let mut table = Table::new(&["limit of a core", "value", "basis", "source"]);
     for (name, limit) in [
         ("compartments", &limits.compartments),
@@ -88,7 +102,7 @@ fn text(target: &Target) -> String {
         table.row(vec![name.into(), value, crate::report::basis(limit.2).name().into(), limit.1.clone()]);
     }
     out += &format!("\n{}", table.text(2));
-    if let Some(costs) = model.costs.get(&target.file.costs) {
+    if let Some(costs) = target.model.costs.get(&target.file.costs) {
         let mut table = Table::new(&["event", "energy fJ", "time ps", "basis", "source"]);
         for (name, cost) in [
             ("soma access", &costs.soma_access),
@@ -113,10 +127,64 @@ fn text(target: &Target) -> String {
         }
         out += &format!("\ncosts {}: {}\n{}", target.file.costs, costs.about, table.text(2));
     }
-    out += "\nsources\n";
-    for (key, text) in &model.sources {
-        out += &format!("  {key}: {text}\n");
+    out
+}
+
+/// Limits and costs of SpiNNaker-like machines.
+fn machine_tables(target: &Target, core: &SpinnakerCore) -> String {
+    let limits = &core.limits;
+    let mut table = Table::new(&["limit", "value", "basis", "source"]);
+    let mut row = |name: &str, value: u64, basis: Basis, source: &str| {
+        let basis = crate::report::basis(basis).name();
+        table.row(vec![name.into(), number_text(value.into()), basis.into(), source.into()]);
+    };
+    for (name, limit) in [
+        ("neurons of a core", &limits.neurons),
+        ("synapse words of a row", &limits.row_words),
+        ("routing entries of a chip", &limits.routing_entries),
+        ("cores of a chip for the system", &limits.system_cores),
+        ("more of them with Ethernet", &limits.ethernet_system_cores),
+        ("spikes that wait on a core", &limits.incoming_spikes),
+    ] {
+        row(name, limit.0.into(), limit.2, &limit.1);
     }
+    for (name, limit) in [
+        ("instruction memory of a core, bytes", &limits.itcm_bytes),
+        ("data memory of a core, bytes", &limits.dtcm_bytes),
+        ("shared memory of a chip, bytes", &limits.sdram_bytes),
+    ] {
+        row(name, limit.0, limit.2, &limit.1);
+    }
+    let mut out = format!("\n{}", table.text(2));
+    let Some(costs) = core.costs.get(&target.file.costs) else { return out };
+    let mut table = Table::new(&["event", "cycles", "basis", "source"]);
+    for (name, cost) in [
+        ("synapse", &costs.synapse),
+        ("row", &costs.row),
+        ("spike received", &costs.spike),
+        ("neuron", &costs.neuron),
+        ("neuron, refractory", &costs.neuron_refractory),
+        ("ring buffer, empty", &costs.ring_empty),
+        ("ring buffer, excitatory", &costs.ring_excitatory),
+        ("ring buffer, inhibitory", &costs.ring_inhibitory),
+        ("packet sent", &costs.packet_out),
+    ] {
+        let basis = crate::report::basis(cost.basis).name();
+        table.row(vec![name.into(), cost.cycles.to_string(), basis.into(), cost.source.clone()]);
+    }
+    out += &format!("\ncosts {}: {}\n{}", target.file.costs, costs.about, table.text(2));
+    let mut table = Table::new(&["time and energy", "value", "basis", "source"]);
+    for (name, value) in [
+        ("clock, Hz", &costs.clock_hz),
+        ("hop, fJ", &costs.hop_energy_fj),
+        ("hop, ps", &costs.hop_time_ps),
+        ("chip, idle, µW", &costs.chip_idle_uw),
+        ("core, active, µW", &costs.core_active_uw),
+    ] {
+        let basis = crate::report::basis(value.2).name();
+        table.row(vec![name.into(), number_text(value.0.into()), basis.into(), value.1.clone()]);
+    }
+    out += &format!("\n{}", table.text(2));
     out
 }
 

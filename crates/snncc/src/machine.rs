@@ -1,0 +1,587 @@
+//! SpiNNaker-like machines: what `compile` writes for them, and how `emulate` runs it.
+//!
+//! The folder is that of every target: network, integers, program, target, report, each with its hash in the manifest. Time is
+//! that of ticks, of one network step each; a core that does not finish within its tick is an overrun, and is counted.
+
+use crate::args::{CompileArgs, EmulateArgs};
+use crate::commands::compile::{Written, print as print_compiled, write_files};
+use crate::compilation::{Job, Results};
+use crate::data::{self, Data, DataRequest, Port};
+use crate::output::{Opened, REPORT, next_run, write_file};
+use crate::report::{basis, quality_row};
+use crate::running::{accuracy, energy_figure, time_figure};
+use crate::session::{Failure, Outcome, Session, exit, print, print_json};
+use rayon::prelude::*;
+use serde_json::{Value as Json, json};
+use snncc_chip::{Sourced, SpinnakerCore, Target};
+use snncc_compile::spinnaker::Compiled;
+use snncc_data::{Coding, SpikeTrain};
+use snncc_emu::Selection;
+use snncc_emu::spinnaker::{
+    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTrace,
+};
+use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
+use snncc_image::Readout;
+use snncc_image::spinnaker::SpinnakerImage;
+use snncc_ir::PopulationRole;
+use snncc_ir::spinnaker::SpinnakerIr;
+use snncc_reference::spinnaker::SpinnakerNetwork;
+use snncc_reference::{IntegerInput, IntegerRecord};
+use snncc_report::{
+    Basis, ChipRow, CoreRow, Figure, PlacementRow, QuantizationRow, ReportData, ResourceUse, RunSection, Table, Totals,
+    Value, count_text, energy_text, time_text,
+};
+use snncc_verify::largest;
+
+/// Length of a tick of a network without time step, in seconds.
+const ABSTRACT_TICK_S: f64 = 1e-3;
+
+/// Whether a target is a machine of this kind.
+pub(crate) fn is_machine(target: &Target) -> bool {
+    target.model.spinnaker().is_some()
+}
+
+/// Whether an output folder was compiled for a machine of this kind. What else is wrong with it is for others to say.
+pub(crate) fn is_machine_folder(folder: &std::path::Path) -> bool {
+    Opened::open_with(folder, |_| Ok(())).is_ok_and(|opened| is_machine(&opened.target))
+}
+
+fn core_of(target: &Target) -> &SpinnakerCore {
+    target.model.spinnaker().expect("bug in snncc: no SpiNNaker-like target")
+}
+
+/// Flags that mean nothing for such machines.
+///
+/// # Errors
+/// SNN0205 for each of them.
+pub(crate) fn check_options(job: &Job<'_>) -> Result<(), Diagnostics> {
+    let mut problems = Diagnostics::new();
+    let mut refuse = |is_given: bool, what: &str| {
+        if is_given {
+            let message = format!("{what}: SpiNNaker-like machines have no such thing");
+            problems.push(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).help("leave it out"));
+        }
+    };
+    let mapping = &job.options.mapping;
+    refuse(!mapping.pins.is_empty(), "pins of neurons to cores");
+    refuse(!mapping.reserved_cores.is_empty(), "reserved cores (list them as dead in the target)");
+    refuse(!mapping.exclusive.is_empty(), "exclusive cores (a core has one population)");
+    refuse(!mapping.split.is_empty(), "a least number of cores");
+    let bits = core_of(&job.target.target).formats.weight_bits.0;
+    refuse(job.options.weight_bits.is_some_and(|wanted| wanted != bits), "weights of another width than 16 bits");
+    refuse(job.host.is_some(), "layers on the host");
+    problems.into_result(()).map(|_| ())
+}
+
+/// Writes all files of a compiled network and says what came of it.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write(
+    session: &Session,
+    job: &Job<'_>,
+    compiled: &Compiled,
+    written: Written<'_>,
+) -> Result<ReportData, String> {
+    let report = report(session, job, compiled);
+    debug_assert_eq!(report.check_totals(), Ok(()));
+    let program = compiled.image.to_bytes();
+    write_files(session, job, written, &report, program, crate::output::spinnaker_files(&compiled.ir))?;
+    Ok(report)
+}
+
+/// What to print of it, and what to do next.
+pub(crate) fn print_result(session: &Session, args: &CompileArgs, report: &ReportData, output: &std::path::Path) {
+    print_compiled(session, report, output, args.json);
+    if !args.json {
+        let most = |resource: &str| {
+            let used = report.chips.iter().flat_map(|chip| &chip.resources).filter(|used| used.resource == resource);
+            used.max_by_key(|used| used.used).map_or(String::new(), |used| {
+                format!("{} of {}", count_text(used.used.into(), &used.unit), used.available.unwrap_or(0))
+            })
+        };
+        print(&format!(
+            "{}; at most {} and {} on a chip\n",
+            count_text(report.chips.len().into(), "chips"),
+            most("routing_entries"),
+            most("sdram_bytes")
+        ));
+    }
+    let folder = output.display();
+    session.next(&format!("snncc emulate {folder} --input DATA    (or: snncc report {folder})"));
+}
+
+fn report(session: &Session, job: &Job<'_>, compiled: &Compiled) -> ReportData {
+    let target = &job.target.target;
+    let (graph, core) = (&compiled.ir.graph, core_of(target));
+    let mut report = job.report(session, &Results { graph: Some(graph), ..Results::default() });
+    report.network.step = compiled.ir.dt_s.map(|dt_s| Figure::exact(dt_s * 1e3, "ms", "network"));
+    let latencies = compiled.ir.outputs.iter().map(|port| graph.populations[port.population].latency_steps);
+    report.network.output_latency = latencies.max().map(|latency| Figure::exact(latency, "steps", "lowering"));
+    for (layer, id) in report.layers.iter_mut().zip(graph.populations.ids()) {
+        layer.cores = Some(Figure::exact(compiled.split.of(id).len(), "cores", "image"));
+    }
+    let slices = &compiled.split.slices;
+    let number = |at: usize| compiled.cores[at];
+    let mut order: Vec<usize> = (0..slices.len()).collect();
+    order.sort_unstable_by_key(|at| number(*at));
+    report.cores = order
+        .iter()
+        .map(|at| {
+            let (slice, id) = (slices[*at], CoreId(number(*at)));
+            let population = &graph.populations[slice.population];
+            let resources = match population.role {
+                PopulationRole::Input => vec![used("neurons", "sources", slice.len.into(), &core.limits.neurons)],
+                PopulationRole::Neurons => vec![
+                    used("neurons", "neurons", slice.len.into(), &core.limits.neurons),
+                    used("dtcm_bytes", "bytes", compiled.split.data_bytes(*at, core), &core.limits.dtcm_bytes),
+                ],
+            };
+            CoreRow {
+                core: id.0,
+                name: target.core_name(id),
+                router: target.position(id),
+                layers: vec![(population.name.clone(), slice.len.into())],
+                binding: CoreRow::find_binding(&resources),
+                resources,
+            }
+        })
+        .collect();
+    report.placement = slices
+        .iter()
+        .enumerate()
+        .filter(|(_, slice)| graph.populations[slice.population].role == PopulationRole::Neurons)
+        .map(|(at, slice)| PlacementRow {
+            layer: graph.populations[slice.population].name.clone(),
+            first_neuron: slice.first,
+            count: slice.len,
+            core: number(at),
+            core_name: target.core_name(CoreId(number(at))),
+            first_compartment: 0,
+        })
+        .collect();
+    report.chips = compiled.image.chips.iter().map(|chip| chip_row(chip, compiled, target)).collect();
+    report.quantization = quantization(&compiled.ir);
+    report.totals = Totals::of(&report.layers, &report.cores);
+    report
+}
+
+fn used<T: Copy + Into<u64>>(resource: &str, unit: &str, used: u64, limit: &Sourced<T>) -> ResourceUse {
+    ResourceUse {
+        resource: resource.to_owned(),
+        used,
+        available: Some(limit.0.into()),
+        limit_name: format!("limits.{resource}"),
+        unit: unit.to_owned(),
+        basis: basis(limit.2),
+        source: limit.1.clone(),
+    }
+}
+
+fn chip_row(chip: &snncc_image::spinnaker::ChipImage, compiled: &Compiled, target: &Target) -> ChipRow {
+    let limits = &core_of(target).limits;
+    let on_chip = (0..compiled.split.slices.len()).filter(|at| compiled.mapping.chips[*at] == chip.chip);
+    let sdram: u64 = on_chip.map(|at| compiled.split.synaptic_bytes(at, target)).sum();
+    let columns = target.file.chips.columns;
+    ChipRow {
+        chip: chip.chip,
+        position: (chip.chip % columns, chip.chip / columns),
+        cores: chip.cores.len() as u64,
+        resources: vec![
+            used("routing_entries", "entries", chip.routes.len() as u64, &limits.routing_entries),
+            used("sdram_bytes", "bytes", sdram, &limits.sdram_bytes),
+        ],
+    }
+}
+
+fn quantization(ir: &SpinnakerIr) -> Vec<QuantizationRow> {
+    let row = |(id, projection): (snncc_ids::ProjectionId, &snncc_ir::Projection)| {
+        let weights = &ir.weights[id];
+        let neurons = ir.neurons[projection.target].as_ref();
+        let (positive, negative) = (weights.iter().any(|w| *w > 0), weights.iter().any(|w| *w < 0));
+        QuantizationRow {
+            projection: projection.name.clone(),
+            target: ir.graph.populations[projection.target].name.clone(),
+            weights: Figure::exact(weights.len(), "weights", "network"),
+            weight_bits: 16,
+            exponent: neurons.map_or(0, |neurons| neurons.synapse_types[usize::from(!positive)].left_shift as i8),
+            signs: match (positive, negative) {
+                (true, true) => "mixed",
+                (false, true) => "inhibitory",
+                _ => "excitatory",
+            }
+            .to_owned(),
+            ..quality_row(Some(&ir.projection_quality[id]), ir.population_quality[projection.target].as_ref())
+        }
+    };
+    ir.graph.projections.iter_with_ids().map(row).collect()
+}
+
+/// What a sample gave.
+struct Sample {
+    class: Option<u32>,
+    trace: SpinnakerTrace,
+    warnings: Vec<Diagnostic>,
+}
+
+/// A folder that is ready to run.
+struct Ready {
+    opened: Opened<SpinnakerImage>,
+    program: SpinnakerProgram,
+    ir: SpinnakerIr,
+    data: Data,
+    chip_steps: u32,
+    tick_ps: u64,
+}
+
+/// Runs an output folder of such a machine.
+pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
+    let ready = Ready::open(session, args)?;
+    for (is_given, flag) in [
+        (args.early_exit.is_some(), "--early-exit"),
+        (args.accuracy_by_step, "--accuracy-by-step"),
+        (!args.trace.is_empty(), "--trace"),
+    ] {
+        if is_given {
+            return Err(session.usage(&format!("{flag} is not for SpiNNaker-like machines yet")));
+        }
+    }
+    let bar = session.bar("emulating", ready.data.count as u64);
+    let run = |emulator: &mut SpinnakerEmulator<'_>, sample: usize| {
+        let result = ready.run(emulator, sample, Selection::None);
+        bar.inc(1);
+        result
+    };
+    let results: Vec<Result<Sample, Diagnostics>> =
+        (0..ready.data.count).into_par_iter().map_init(|| SpinnakerEmulator::new(&ready.program), run).collect();
+    bar.finish_and_clear();
+    let samples =
+        results.into_iter().collect::<Result<Vec<Sample>, _>>().map_err(|problems| session.fail(problems, None))?;
+    session.say(distinct(samples.iter().flat_map(|sample| &sample.warnings)), None);
+    let checked = args.check_samples.min(ready.data.count);
+    let differing = ready.differing(checked).map_err(|problems| session.fail(problems, None))?;
+    let summary = Summary::new(&ready, &samples);
+    let folder = match &args.output {
+        Some(folder) => std::fs::create_dir_all(folder).map(|()| folder.clone()).map_err(|error| error.to_string()),
+        None => next_run(&ready.opened.folder),
+    };
+    let folder = folder.map_err(|message| session.fail_files(&message))?;
+    let mut report = ready.opened.report().map_err(|message| session.fail_files(&message))?;
+    report.run = Some(summary.section(&ready));
+    debug_assert_eq!(report.check_totals(), Ok(()));
+    let json = summary.json(&ready, checked, &differing);
+    let mut table = Table::new(&["sample", "label", "class"]);
+    for (number, sample) in samples.iter().enumerate() {
+        let label = ready.data.labels.as_ref().map(|labels| labels[number].to_string());
+        let class = sample.class.map(|class| class.to_string());
+        table.row(vec![number.to_string(), label.unwrap_or_default(), class.unwrap_or_default()]);
+    }
+    let pretty = serde_json::to_string_pretty(&json).expect("bug in snncc: counts are always serializable") + "\n";
+    write_file(&folder.join("counters.json"), pretty.as_bytes())
+        .and_then(|()| write_file(&folder.join(REPORT), report.to_json().as_bytes()))
+        .and_then(|()| write_file(&folder.join("predictions.csv"), table.csv().as_bytes()))
+        .map_err(|message| session.fail_files(&message))?;
+    if args.json {
+        print_json(&json);
+    } else {
+        print(&summary.text(&ready));
+        if differing.is_empty() && checked > 0 {
+            let samples = count_text(checked.into(), "samples");
+            print(&format!("first {samples}: equal to the integer reference in every spike\n"));
+        }
+    }
+    if !differing.is_empty() {
+        let message = format!(
+            "emulator and integer reference differ in {} sample(s), first in {}",
+            differing.len(),
+            differing[0]
+        );
+        session.say(vec![Diagnostic::error(code::DIVERGENCE, message)], None);
+        return Err(Failure { exit: exit::MISMATCH });
+    }
+    session.next(&format!("snncc report {}", args.dir.display()));
+    Ok(0)
+}
+
+/// The same warning of several samples is said once.
+fn distinct<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> Vec<Diagnostic> {
+    let mut said: Vec<Diagnostic> = Vec::new();
+    for warning in warnings {
+        if !said.iter().any(|known| (known.code, &known.item) == (warning.code, &warning.item)) {
+            said.push(warning.clone());
+        }
+    }
+    said
+}
+
+impl Ready {
+    fn open(session: &mut Session, args: &EmulateArgs) -> Result<Self, Failure> {
+        let opened = Opened::open_with(&args.dir, SpinnakerImage::from_bytes);
+        let opened = opened.map_err(|problems| session.fail(problems, None))?;
+        let target = &opened.target;
+        let machine = SpinnakerMachine::of(target);
+        let program = SpinnakerProgram::load(&opened.image, &target.model, &machine, &target.file.costs)
+            .map_err(|problems| session.fail(problems, None))?;
+        let ports: Vec<Port> = program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect();
+        let network = opened.network().map_err(|message| session.fail_files(&message))?;
+        let data = data::load(session, &DataRequest::new(&args.data, &network.run), &ports)?;
+        if data.coding == Coding::ConstantCurrent {
+            let message = "constant currents: the host of a SpiNNaker-like machine sends spikes only";
+            return Err(session.fail(
+                Diagnostic::error(code::STIMULUS_MISMATCH, message).help("use --coding rate-rounded").into(),
+                None,
+            ));
+        }
+        let ir = opened.quantized().map_err(|message| session.fail_files(&message))?;
+        let latencies: Vec<u32> = program.populations().map(|(_, _, latency)| latency).collect();
+        let of_outputs = program.outputs().map(|(_, population, _)| latencies[population]).max();
+        let chip_steps = data.steps.saturating_add(of_outputs.or(latencies.iter().copied().max()).unwrap_or(0));
+        let tick_ps = (ir.dt_s.unwrap_or(ABSTRACT_TICK_S) * 1e12).round() as u64;
+        Ok(Self { opened, program, ir, data, chip_steps, tick_ps })
+    }
+
+    fn run(
+        &self,
+        emulator: &mut SpinnakerEmulator<'_>,
+        sample: usize,
+        spikes: Selection,
+    ) -> Result<Sample, Diagnostics> {
+        let coded = self.data.sample(sample)?;
+        let stimulus = self.program.prepare(&coded.stimulus)?;
+        // An output that fires beyond the last network step is cut: its spikes are recorded.
+        let beyond = self.program.populations().enumerate();
+        let beyond = beyond.filter(|(_, (_, _, latency))| self.data.steps + latency < self.chip_steps);
+        let spikes = match spikes {
+            Selection::None => Selection::Some(beyond.map(|(at, _)| at).collect()),
+            other => other,
+        };
+        let options = SpinnakerRunOptions { spikes, tick_ps: Some(self.tick_ps), ..SpinnakerRunOptions::default() };
+        let trace = emulator.run(&stimulus, self.chip_steps, &options);
+        Ok(Sample { class: self.class(&trace), warnings: trace.overflow_warnings(&self.program), trace })
+    }
+
+    /// The class that the first output names: most spikes in the network steps, or the largest membrane in volts.
+    fn class(&self, trace: &SpinnakerTrace) -> Option<u32> {
+        let (_, population, readout) = self.program.outputs().next()?;
+        let of = &trace.populations[population];
+        let (name, _, latency) = self.program.populations().nth(population)?;
+        Some(match readout {
+            Readout::Membrane => {
+                let graph = &self.ir.graph;
+                let (id, _) = graph.populations.iter_with_ids().find(|(_, known)| known.name == name)?;
+                let neurons = self.ir.neurons[id].as_ref()?;
+                let in_volts =
+                    |(at, v): (usize, &i64)| *v as f64 / neurons.units_per_volt.get(at) + neurons.v_offset.get(at);
+                largest(&of.final_membrane.as_ref()?.iter().enumerate().map(in_volts).collect::<Vec<f64>>())
+            }
+            Readout::Spikes => match &of.spikes {
+                Some(train) => largest(&counts(train, latency, self.data.steps)),
+                None => largest(&of.counts),
+            },
+        })
+    }
+
+    /// Samples, of the first `checked`, whose spikes or output membranes differ from the integer reference.
+    fn differing(&self, checked: usize) -> Result<Vec<usize>, Diagnostics> {
+        let reference = SpinnakerNetwork::new(&self.ir, &self.opened.target.model);
+        let differs = |sample: usize| -> Result<bool, Diagnostics> {
+            let mut emulator = SpinnakerEmulator::new(&self.program);
+            let found = self.run(&mut emulator, sample, Selection::All)?.trace;
+            let coded = self.data.sample(sample)?;
+            let input = IntegerInput { ports: &coded.stimulus.ports, added_bias: &[] };
+            let expected = reference.run(&input, self.chip_steps, &IntegerRecord::default())?.common;
+            let spikes = self.ir.graph.populations.iter_with_ids().any(|(id, population)| {
+                let at = self.program.population(&population.name);
+                at.is_some_and(|at| found.populations[at].spikes.as_ref() != Some(&expected.spikes[id]))
+            });
+            let membranes =
+                self.program.outputs().zip(&expected.output_voltages).any(|((_, at, readout), expected)| {
+                    readout == Readout::Membrane && found.populations[at].final_membrane.as_ref() != Some(expected)
+                });
+            Ok(spikes || membranes)
+        };
+        let results: Vec<Result<bool, Diagnostics>> = (0..checked).into_par_iter().map(differs).collect();
+        let mut differing = Vec::new();
+        for (sample, result) in results.into_iter().enumerate() {
+            if result? {
+                differing.push(sample);
+            }
+        }
+        Ok(differing)
+    }
+}
+
+/// Spikes of each neuron in the network steps.
+fn counts(train: &SpikeTrain, latency: u32, steps: u32) -> Vec<u32> {
+    let mut counts = vec![0; train.neurons as usize];
+    let last = latency.saturating_add(steps).min(train.steps());
+    (latency + 1..=last).for_each(|step| train.at(step).iter().for_each(|neuron| counts[*neuron as usize] += 1));
+    counts
+}
+
+/// Sums over samples.
+struct Summary {
+    samples: usize,
+    correct: Option<usize>,
+    /// Name and spikes of each population.
+    spikes: Vec<(String, u128)>,
+    host_spikes: u128,
+    counts: [(&'static str, u128); 6],
+    /// Slots that saturated, membranes that did.
+    saturations: [(&'static str, u128); 2],
+    overruns: u128,
+    overrun_steps: u128,
+    time_ps: u128,
+    slowest_core_ps: u64,
+    energy_fj: [(&'static str, u128); 3],
+}
+
+impl Summary {
+    fn new(ready: &Ready, samples: &[Sample]) -> Self {
+        let sum = |of: &dyn Fn(&SpinnakerTrace) -> u128| samples.iter().map(|sample| of(&sample.trace)).sum::<u128>();
+        let spikes = ready.program.populations().enumerate().map(|(at, (name, _, _))| {
+            let of = |trace: &SpinnakerTrace| trace.populations[at].counts.iter().map(|count| u128::from(*count)).sum();
+            (name.to_owned(), sum(&of))
+        });
+        let slowest = samples.iter().flat_map(|sample| &sample.trace.step_records).map(|step| step.slowest_ps).max();
+        Self {
+            samples: samples.len(),
+            correct: ready.data.labels.as_ref().map(|labels| {
+                samples.iter().zip(labels).filter(|(sample, label)| sample.class == Some(**label)).count()
+            }),
+            spikes: spikes.collect(),
+            host_spikes: sum(&|trace| trace.totals.host_spikes.into()),
+            counts: [
+                ("updated", sum(&|trace| trace.totals.updated.into())),
+                ("fired", sum(&|trace| trace.totals.fired.into())),
+                ("packets", sum(&|trace| trace.totals.packets.into())),
+                ("hops", sum(&|trace| trace.totals.hops.into())),
+                ("rows", sum(&|trace| trace.totals.rows.into())),
+                ("synaptic_events", sum(&|trace| trace.totals.synaptic_events.into())),
+            ],
+            saturations: [
+                ("ring_buffer", sum(&|trace| trace.totals.saturations.into())),
+                ("membrane", sum(&|trace| trace.totals.membrane_saturations.into())),
+            ],
+            overruns: sum(&|trace| trace.totals.overruns.into()),
+            overrun_steps: sum(&|trace| trace.totals.overrun_steps.into()),
+            time_ps: sum(&|trace| trace.totals.time_ps),
+            slowest_core_ps: slowest.unwrap_or(0),
+            energy_fj: [
+                ("chips", sum(&|trace| trace.totals.energy.chips_fj)),
+                ("cores", sum(&|trace| trace.totals.energy.cores_fj)),
+                ("hops", sum(&|trace| trace.totals.energy.hops_fj)),
+            ],
+        }
+    }
+
+    fn count(&self, name: &str) -> u128 {
+        self.counts.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
+    }
+
+    fn total_energy_fj(&self) -> u128 {
+        self.energy_fj.iter().map(|(_, part)| part).sum()
+    }
+
+    fn json(&self, ready: &Ready, checked: usize, differing: &[usize]) -> Json {
+        let object = |pairs: &[(&str, u128)]| -> Json {
+            Json::Object(pairs.iter().map(|(name, count)| ((*name).to_owned(), json!(Value::from(*count)))).collect())
+        };
+        let mut energy = object(&self.energy_fj);
+        energy["total"] = json!(Value::from(self.total_energy_fj()));
+        let spikes: serde_json::Map<String, Json> =
+            self.spikes.iter().map(|(name, count)| (name.clone(), json!(Value::from(*count)))).collect();
+        json!({
+            "target": ready.opened.target.name(),
+            "samples": self.samples,
+            "steps": ready.data.steps,
+            "correct": self.correct,
+            "accuracy": self.correct.map(|correct| accuracy(correct as u64, self.samples as u64)),
+            "spikes": spikes,
+            "host_spikes": Value::from(self.host_spikes),
+            "counts": object(&self.counts),
+            "saturations": object(&self.saturations),
+            "tick_ps": Value::from(u128::from(ready.tick_ps)),
+            "time_ps": Value::from(self.time_ps),
+            "slowest_core_ps": Value::from(u128::from(self.slowest_core_ps)),
+            "overruns": Value::from(self.overruns),
+            "overrun_steps": Value::from(self.overrun_steps),
+            "energy_fj": energy,
+            "checked_samples": checked,
+            "mismatches": differing.len(),
+        })
+    }
+
+    fn text(&self, ready: &Ready) -> String {
+        let mut table = Table::new(&["emulated", ready.opened.target.name()]);
+        let mut row = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
+        row("samples", self.samples.to_string());
+        row("steps a sample", ready.data.steps.to_string());
+        if let Some(correct) = self.correct {
+            let percent = 100.0 * accuracy(correct as u64, self.samples as u64);
+            row("accuracy", format!("{percent:.2} % ({correct} of {})", self.samples));
+        }
+        for (name, spikes) in &self.spikes {
+            row(&format!("spikes of {name}"), count_text((*spikes).into(), "spikes"));
+        }
+        for (name, count) in self.counts.iter().chain(&self.saturations.map(|(name, count)| (name, count))) {
+            let name = match *name {
+                "ring_buffer" => "saturated ring-buffer slots".to_owned(),
+                "membrane" => "saturated membranes".to_owned(),
+                name => name.replace('_', " "),
+            };
+            row(&name, snncc_report::number_text((*count).into()));
+        }
+        row("time (ticks)", time_text(self.time_ps as f64));
+        row("slowest core of a step", time_text(self.slowest_core_ps as f64));
+        row("overruns (cores late in a step)", snncc_report::number_text(self.overruns.into()));
+        for (part, energy) in self.energy_fj {
+            row(&format!("energy, {part}"), energy_text(energy as f64));
+        }
+        row("energy", energy_text(self.total_energy_fj() as f64));
+        table.text(0)
+    }
+
+    fn section(&self, ready: &Ready) -> RunSection {
+        let costs = &ready.opened.target.file.costs;
+        let counted = |count: u128, unit: &str| Figure::counted(count, unit);
+        let (input, input_sha256) = ready.data.files.first().cloned().unwrap_or_default();
+        RunSection {
+            input,
+            input_sha256,
+            coding: ready.data.coding.name().to_owned(),
+            samples: Figure::exact(self.samples, "samples", "data"),
+            steps: Figure::exact(ready.data.steps, "network steps", "command"),
+            accuracy: self.correct.map(|correct| {
+                let percent = 100.0 * accuracy(correct as u64, self.samples as u64);
+                Figure::new(percent, "%", Basis::Counted, "emulator")
+            }),
+            accuracy_by_step: Vec::new(),
+            early_exit: Vec::new(),
+            spikes: self.spikes.iter().map(|(name, count)| (name.clone(), counted(*count, "spikes"))).collect(),
+            total_spikes: counted(self.spikes.iter().map(|(_, count)| count).sum(), "spikes"),
+            synaptic_events: counted(self.count("synaptic_events"), "events"),
+            synaptic_events_by_layer: Vec::new(),
+            packets: counted(self.count("packets"), "packets"),
+            hops: counted(self.count("hops"), "hops"),
+            time: time_figure(self.time_ps, costs),
+            slowest_step: time_figure(self.slowest_core_ps.into(), costs),
+            energy: self.energy_fj.iter().map(|(part, fj)| ((*part).to_owned(), energy_figure(*fj, costs))).collect(),
+            total_energy: energy_figure(self.total_energy_fj(), costs),
+            first_layer_energy: None,
+            host: None,
+            overflows: self
+                .saturations
+                .iter()
+                .map(|(kind, count)| ((*kind).to_owned(), counted(*count, "events")))
+                .chain([("overruns".to_owned(), counted(self.overruns, "core ticks"))])
+                .collect(),
+            host_work: vec![("spikes".to_owned(), counted(self.host_spikes, "spikes"))],
+            cores: Vec::new(),
+            caveats: vec![
+                "a step takes a tick, or as long as its slowest core where that is longer; packets do not wait for links".to_owned(),
+                "resets between samples cost no modelled time or energy".to_owned(),
+            ],
+        }
+    }
+}
