@@ -186,7 +186,7 @@ fn cycles_time_and_energy_are_sums_of_the_table() {
     let trace = net.run(&[("in0", &[(1, 0)])], 3, &options);
     let cycles = [
         // Injector: a packet. Neurons: four empty slots, two updates, a packet in, a row of two words and its transfer.
-        [75, 4 * 13 + 2 * 124 + 500 + 20 + 2 * 31 + (3 + 2) * 4],
+        [75, 4 * 13 + 2 * 124 + 512 + 20 + 2 * 31 + (3 + 2) * 4],
         // An excitatory slot and an inhibitory one; a packet out.
         [0, 2 * 13 + 31 + 32 + 2 * 124 + 75],
         [0, 4 * 13 + 97 + 124],
@@ -195,13 +195,13 @@ fn cycles_time_and_energy_are_sums_of_the_table() {
     assert_eq!(trace.core_times_ps, times);
     assert_eq!(trace.cores[1].cycles, cycles.iter().map(|step| step[1]).sum::<u64>());
     let records = &trace.step_records;
-    assert_eq!((records[0].time_ps, records[0].slowest_core, records[0].overruns), (902 * 5_000, 1, 1));
+    assert_eq!((records[0].time_ps, records[0].slowest_core, records[0].overruns), (914 * 5_000, 1, 1));
     assert_eq!((records[1].time_ps, records[1].slowest_ps, records[1].overruns), (4_000_000, 412 * 5_000, 0));
     assert_eq!((trace.totals.overrun_steps, trace.totals.overruns, trace.cores[1].overruns), (1, 1, 1));
     // One hop from the injector; the spike of step 2 goes to chip 0, where no entry is for it, and on over the edge.
     assert_eq!((records[0].hops, records[1].hops, records[1].dropped), (1, 1, 1));
-    let time_ps: u128 = 4_510_000 + 2 * 4_000_000;
-    assert_eq!((trace.totals.time_ps, records[0].time_ps), (time_ps, 4_510_000));
+    let time_ps: u128 = 4_570_000 + 2 * 4_000_000;
+    assert_eq!((trace.totals.time_ps, records[0].time_ps), (time_ps, 4_570_000));
     assert_eq!(trace.totals.energy.hops_fj, 2_000_000);
     assert_eq!(trace.totals.energy.chips_fj, 2 * 350_000 * time_ps / 1000);
     assert_eq!(trace.totals.energy.cores_fj, 2 * 34_000 * time_ps / 1000);
