@@ -49,17 +49,20 @@ fn ring_buffers_saturate_and_count_it() {
     for source in 0..3 {
         net.connect((input, source), (core, 1), 40_000, 2);
     }
+    // Exactly full is not above.
+    net.connect((input, 1), (core, 0), -65_535, 2);
     let trace = net.run(&[("in0", &[(1, 0), (1, 1), (1, 2), (4, 0)])], 6, &recorded());
     let detail = trace.details[0].as_ref().unwrap();
     // [step][neuron]: the second neuron in step 3, and in step 6.
     assert_eq!((detail.slots[0][5], detail.slots[0][11]), (0xffff, 40_000));
     assert_eq!(detail.v[11], 8 * (0xffff + 40_000));
-    assert_eq!((trace.totals.saturations, trace.step_records[0].saturations), (2, 2));
-    assert_eq!((trace.cores[1].saturations.count, trace.cores[1].saturations.first), (2, Some((1, 1))));
+    // One slot, whatever the number of additions, where it is taken.
+    assert_eq!((trace.totals.saturations, trace.step_records[2].saturations), (1, 1));
+    assert_eq!((trace.cores[1].saturations.count, trace.cores[1].saturations.first), (1, Some((3, 1))));
     let warnings = trace.overflow_warnings(&net.program());
     assert_eq!(warnings.len(), 1);
     assert_eq!(warnings[0].code.number(), "SNN0702");
-    assert!(warnings[0].notes[0].contains("step 1, neuron 1 of the core (neuron 1 of `n1`)"), "{:?}", warnings[0]);
+    assert!(warnings[0].notes[0].contains("step 3, neuron 1 of the core (neuron 1 of `n1`)"), "{:?}", warnings[0]);
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn delta_leaks_towards_rest_and_saturates() {
     // −10 − ⌊−21/2⌋ = 1, −10 − ⌊−11/2⌋ = −4, −10 − ⌊−6/2⌋ = −7.
     assert_eq!([v[0], v[2], v[4]], [1, -4, -7]);
     assert_eq!([v[1], v[3], v[5]], [i32::MAX - 2, i32::MAX, i32::MAX]);
-    assert_eq!(trace.totals.membrane_saturations, 2);
+    assert_eq!((trace.totals.membrane_saturations, trace.cores[0].membrane_high.count), (2, 2));
     assert_eq!(trace.populations[0].counts, [0, 0], "the largest threshold is no threshold");
 }
 
@@ -165,9 +168,9 @@ fn input_waits_for_the_start_step() {
     if let Work::Neurons { start_step, .. } = &mut net.cores[core].work {
         *start_step = 4;
     }
-    // Input of steps 4 and 5; that of step 2 lies in its slot until the turn after, step 6.
+    // Input of steps 4 and 5; that of step 2 is thrown away in its step.
     let trace = net.run(&[("in0", &[(1, 0), (1, 1), (2, 0)])], 6, &recorded());
-    assert_eq!(trace.details[0].as_ref().unwrap().v, [0, 0, 0, 10, 20, 120]);
+    assert_eq!(trace.details[0].as_ref().unwrap().v, [0, 0, 0, 10, 20, 20]);
     assert_eq!((trace.step_records[2].updated, trace.step_records[3].updated), (0, 1));
 }
 
@@ -183,7 +186,7 @@ fn cycles_time_and_energy_are_sums_of_the_table() {
     let trace = net.run(&[("in0", &[(1, 0)])], 3, &options);
     let cycles = [
         // Injector: a packet. Neurons: four empty slots, two updates, a packet in, a row of two words and its transfer.
-        [75, 4 * 13 + 2 * 124 + 500 + 20 + 2 * 31 + (3 + 2) * 4],
+        [75, 4 * 13 + 2 * 124 + 512 + 20 + 2 * 31 + (3 + 2) * 4],
         // An excitatory slot and an inhibitory one; a packet out.
         [0, 2 * 13 + 31 + 32 + 2 * 124 + 75],
         [0, 4 * 13 + 97 + 124],
@@ -192,13 +195,13 @@ fn cycles_time_and_energy_are_sums_of_the_table() {
     assert_eq!(trace.core_times_ps, times);
     assert_eq!(trace.cores[1].cycles, cycles.iter().map(|step| step[1]).sum::<u64>());
     let records = &trace.step_records;
-    assert_eq!((records[0].time_ps, records[0].slowest_core, records[0].overruns), (902 * 5_000, 1, 1));
+    assert_eq!((records[0].time_ps, records[0].slowest_core, records[0].overruns), (914 * 5_000, 1, 1));
     assert_eq!((records[1].time_ps, records[1].slowest_ps, records[1].overruns), (4_000_000, 412 * 5_000, 0));
     assert_eq!((trace.totals.overrun_steps, trace.totals.overruns, trace.cores[1].overruns), (1, 1, 1));
     // One hop from the injector; the spike of step 2 goes to chip 0, where no entry is for it, and on over the edge.
     assert_eq!((records[0].hops, records[1].hops, records[1].dropped), (1, 1, 1));
-    let time_ps: u128 = 4_510_000 + 2 * 4_000_000;
-    assert_eq!((trace.totals.time_ps, records[0].time_ps), (time_ps, 4_510_000));
+    let time_ps: u128 = 4_570_000 + 2 * 4_000_000;
+    assert_eq!((trace.totals.time_ps, records[0].time_ps), (time_ps, 4_570_000));
     assert_eq!(trace.totals.energy.hops_fj, 2_000_000);
     assert_eq!(trace.totals.energy.chips_fj, 2 * 350_000 * time_ps / 1000);
     assert_eq!(trace.totals.energy.cores_fj, 2 * 34_000 * time_ps / 1000);

@@ -14,7 +14,7 @@ use std::path::Path;
 
 const SLOTS: u32 = 16;
 /// Sources of an injector.
-const SOURCES: usize = 500;
+const SOURCES: usize = 256;
 
 fn read(path: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/spinnaker");

@@ -80,17 +80,26 @@ impl Split {
         self.onto(slice).iter().map(|block| bytes(block).next_multiple_of(16)).sum()
     }
 
-    /// Data memory of a core with a slice of neurons: their state, ring buffers (2 bytes a slot), population table, waiting spikes
-    /// (4 bytes each).
+    /// Bytes of the master population table of a core.
+    fn table_bytes(&self, slice: usize, core: &SpinnakerCore) -> u64 {
+        let (blocks, formats) = (self.onto(slice), &core.formats);
+        let senders = blocks.chunk_by(|a, b| a.source == b.source).count() as u64;
+        senders * u64::from(formats.population_entry_bytes.0)
+            + blocks.len() as u64 * u64::from(formats.address_item_bytes.0)
+            + 8
+    }
+
+    /// Data memory of a core with a slice of neurons: their state, ring buffers (2 bytes a slot), two buffers for the longest row,
+    /// population table, waiting spikes (4 bytes each).
     pub fn data_bytes(&self, slice: usize, core: &SpinnakerCore) -> u64 {
         let Slice { len, delay_bits, .. } = self.slices[slice];
         let slots = 1_u64 << (bits_for(len).max(1) + bits_for(SYNAPSE_TYPES as u32) + delay_bits);
-        let (blocks, formats) = (self.onto(slice), &core.formats);
-        let senders = blocks.chunk_by(|a, b| a.source == b.source).count() as u64;
-        let table = senders * u64::from(formats.population_entry_bytes.0)
-            + blocks.len() as u64 * u64::from(formats.address_item_bytes.0);
+        let formats = &core.formats;
+        let rows = self.onto(slice).iter().map(|block| formats.row_header_words.0 + block.row_words.max(1));
+        let row_buffers = 2 * 4 * u64::from(rows.max().unwrap_or(0));
         let spikes = u64::from(core.limits.incoming_spikes.0) * 4;
-        u64::from(len) * u64::from(formats.neuron_bytes.0) + slots * 2 + table + 8 + spikes
+        let state = u64::from(len) * u64::from(formats.neuron_bytes.0);
+        state + slots * 2 + row_buffers + self.table_bytes(slice, core) + spikes
     }
 
     /// Cores and nets for the mapper, one of each for every slice.
@@ -98,8 +107,10 @@ impl Split {
         let core = target.model.spinnaker().expect("bug in snncc: no SpiNNaker-like target");
         let vertices = self.slices.iter().enumerate().map(|(at, slice)| {
             let state = u64::from(slice.len) * u64::from(core.formats.neuron_bytes.0);
+            // Seven words of synapse parameters, and the left shifts.
+            let regions = self.table_bytes(at, core) + 4 * (7 + SYNAPSE_TYPES as u64);
             let is_input = ir.graph.populations[slice.population].role == PopulationRole::Input;
-            let sdram_bytes = if is_input { 0 } else { self.synaptic_bytes(at, target) + state };
+            let sdram_bytes = if is_input { 0 } else { self.synaptic_bytes(at, target) + state + regions };
             Vertex { sdram_bytes, population: slice.population.0, pinned: None }
         });
         let mut problem = Problem::new(vertices.collect());

@@ -8,8 +8,9 @@ use super::timing::Load;
 use crate::core::OverflowCount;
 use snncc_chip::Product;
 
-/// Largest value of a ring-buffer slot.
-const SLOT_MAX: u32 = u16::MAX as u32;
+/// What a ring-buffer slot is cut to as long as it is added to: one more than 16 bits hold, so that it is seen where the slot is
+/// taken.
+const SLOT_OVERFULL: u32 = 1 << u16::BITS;
 
 /// The mutable part of a core. That of an injector has no neurons.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +19,8 @@ pub(crate) struct CoreState {
     pub(crate) refractory_left: Vec<i32>,
     /// Current of each synapse type.
     g: [Vec<i32>; TYPES],
-    ring: Vec<u16>,
-    /// Slots that were taken in this step, and currents with them, before they decay.
+    ring: Vec<u32>,
+    /// Slots that were taken in this step, and currents with them (the initial ones before the first update), before they decay.
     pub(crate) taken: [Vec<u16>; TYPES],
     pub(crate) driven: [Vec<i32>; TYPES],
     /// Sources that spiked in this step, ascending.
@@ -29,7 +30,8 @@ pub(crate) struct CoreState {
     pub(crate) inbox: Vec<Delivery>,
     pub(crate) load: Load,
     pub(crate) saturations: OverflowCount,
-    pub(crate) membrane_saturations: OverflowCount,
+    pub(crate) membrane_high: OverflowCount,
+    pub(crate) membrane_low: OverflowCount,
 }
 
 /// The product of numbers with a fraction.
@@ -60,7 +62,8 @@ impl CoreState {
         self.inbox.clear();
         self.load = Load::default();
         self.saturations = OverflowCount::default();
-        self.membrane_saturations = OverflowCount::default();
+        self.membrane_high = OverflowCount::default();
+        self.membrane_low = OverflowCount::default();
         let Some(neurons) = &program.neurons else { return };
         let len = neurons.region.len();
         self.v.clone_from(&neurons.region.v);
@@ -71,13 +74,13 @@ impl CoreState {
                 None => self.g[kind] = vec![0; len],
             }
             self.taken[kind] = vec![0; len];
-            self.driven[kind] = vec![0; len];
+            self.driven[kind].clone_from(&self.g[kind]);
         }
         self.spike_counts = vec![0; len];
         self.ring.clear();
         self.ring.resize(1 << neurons.format.ring_bits(), 0);
         for &(slot, value) in &neurons.ring_initial {
-            self.ring[slot as usize] = value;
+            self.ring[slot as usize] = value.into();
         }
     }
 
@@ -85,7 +88,11 @@ impl CoreState {
     pub(crate) fn update(&mut self, program: &SpinnakerProgram, core: &CoreProgram, step: u32) {
         self.load = Load::default();
         self.spikes.clear();
-        let Some(neurons) = core.neurons.as_ref().filter(|neurons| step >= neurons.start_step) else { return };
+        let Some(neurons) = &core.neurons else { return };
+        if step < neurons.start_step {
+            self.empty_slots(neurons, step);
+            return;
+        }
         self.take_slots(neurons, step);
         let fraction = program.fraction_bits;
         match (program.product, neurons.kind.is_delta) {
@@ -101,17 +108,35 @@ impl CoreState {
         }
     }
 
+    fn empty_slots(&mut self, neurons: &NeuronProgram, step: u32) {
+        let format = neurons.format;
+        let first = format.ring_slot(step, 0, 0) as usize;
+        self.ring[first..first + (1 << format.index_bits())].fill(0);
+    }
+
     fn take_slots(&mut self, neurons: &NeuronProgram, step: u32) {
         let len = neurons.region.len();
+        let mut held = [0; TYPES];
         for (kind, taken) in self.taken.iter_mut().enumerate() {
             let first = neurons.format.ring_slot(step, kind as u32, 0) as usize;
             let slots = &mut self.ring[first..first + len];
-            taken.copy_from_slice(slots);
+            let mut overfull = 0;
+            for (taken, slot) in taken.iter_mut().zip(&mut *slots) {
+                held[kind] += u64::from(*slot != 0);
+                overfull += u64::from(*slot == SLOT_OVERFULL);
+                *taken = (*slot).min(u16::MAX.into()) as u16;
+            }
+            if overfull > 0 {
+                self.load.saturations += overfull;
+                for neuron in
+                    (0_u32..).zip(&*slots).filter(|(_, slot)| **slot == SLOT_OVERFULL).map(|(neuron, _)| neuron)
+                {
+                    self.saturations.note(step, neuron);
+                }
+            }
             slots.fill(0);
         }
-        let held = |slots: &[u16]| slots.iter().filter(|slot| **slot != 0).count() as u64;
-        self.load.excitatory_slots = held(&self.taken[0]);
-        self.load.inhibitory_slots = held(&self.taken[1]);
+        [self.load.excitatory_slots, self.load.inhibitory_slots] = held;
     }
 
     fn update_currents<const ROUNDED: bool>(&mut self, neurons: &NeuronProgram, fraction: u32, step: u32) {
@@ -169,7 +194,8 @@ impl CoreState {
         let kept = saturate(value);
         if i64::from(kept) != value {
             self.load.membrane_saturations += 1;
-            self.membrane_saturations.note(step, neuron as u32);
+            let side = if value > 0 { &mut self.membrane_high } else { &mut self.membrane_low };
+            side.note(step, neuron as u32);
         }
         kept
     }
@@ -213,12 +239,7 @@ impl CoreState {
                 // What the delay carries beyond its field is cut by the mask.
                 let at = word.wrapping_add(offset) & mask;
                 let slot = &mut self.ring[at as usize];
-                let sum = u32::from(*slot) + (word >> u16::BITS);
-                if sum > SLOT_MAX {
-                    self.load.saturations += 1;
-                    self.saturations.note(step, format.slot_target(at).1);
-                }
-                *slot = sum.min(SLOT_MAX) as u16;
+                *slot = (*slot + (word >> u16::BITS)).min(SLOT_OVERFULL);
             }
         }
         self.inbox.clear();

@@ -76,6 +76,32 @@ impl SpinnakerMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snncc_chip::MachineShape;
+
+    #[test]
+    fn machines_of_targets_have_their_boards() {
+        let of = |name: &str| SpinnakerMachine::of(&snncc_chip::target(name).unwrap());
+        let chips = |machine: &SpinnakerMachine| {
+            let all = 0..machine.columns * machine.rows;
+            let there: Vec<u32> = all.filter(|chip| machine.has_chip(*chip)).collect();
+            let links = there.iter().flat_map(|chip| (0..LINKS).filter_map(|link| machine.neighbour(*chip, link)));
+            (there.len(), links.count(), machine.ethernet_chips.clone())
+        };
+        // A board has 240 links; a torus six for each chip.
+        assert_eq!(chips(&of("spinnaker-48chip")), (48, 240, BTreeSet::from([0])));
+        let boards = BTreeSet::from([0, 8 * 12 + 4, 4 * 12 + 8]);
+        assert_eq!(chips(&of("spinnaker-3board")), (144, 6 * 144, boards));
+        assert!(chips(&of("spinnaker-emu")).0 >= 1);
+        // Without wraps three boards lie in a square of 16.
+        let mut target = snncc_chip::target("spinnaker-3board").unwrap();
+        target.file.machine = Some(MachineShape::Triads { wraps: (false, false) });
+        (target.file.chips.columns, target.file.chips.rows) = (16, 16);
+        target.file.dead_chips.push((4, 8));
+        target.file.dead_links.push((0, 0, 0));
+        let machine = SpinnakerMachine::of(&target);
+        assert_eq!(chips(&machine).0, 143);
+        assert_eq!((machine.neighbour(0, 0), machine.neighbour(1, 3)), (None, Some(0)));
+    }
 
     #[test]
     fn links_lead_to_the_six_neighbours_and_over_edges_that_wrap() {

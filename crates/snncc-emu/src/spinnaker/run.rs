@@ -262,7 +262,8 @@ impl<'a> Recorder<'a> {
         }
         for (trace, core) in self.trace.cores.iter_mut().zip(cores) {
             trace.saturations = core.saturations;
-            trace.membrane_saturations = core.membrane_saturations;
+            trace.membrane_high = core.membrane_high;
+            trace.membrane_low = core.membrane_low;
         }
         self.trace
     }

@@ -58,7 +58,8 @@ pub struct SpinnakerTrace {
     pub core_times_ps: Vec<u64>,
 }
 
-/// Recorded state, `[step][neuron]`, row-major, in units of the core. What stands before `start_step` is the initial state.
+/// Recorded state, `[step][neuron]`, row-major, in units of the core. Before `start_step` it is the initial state, with slots
+/// of 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StateDetail {
     /// Ring-buffer slots that were taken: excitatory, inhibitory.
@@ -94,7 +95,7 @@ pub struct SpinnakerStep {
     pub rows: u64,
     /// Synapse words added to ring buffers.
     pub synaptic_events: u64,
-    /// Sums in ring buffers that saturated.
+    /// Ring-buffer slots taken whose sum was above what a slot holds.
     pub saturations: u64,
     /// Membranes that saturated.
     pub membrane_saturations: u64,
@@ -135,7 +136,7 @@ pub struct SpinnakerTotals {
     pub rows: u64,
     /// Synapse words added to ring buffers.
     pub synaptic_events: u64,
-    /// Sums in ring buffers that saturated.
+    /// Ring-buffer slots taken whose sum was above what a slot holds.
     pub saturations: u64,
     /// Membranes that saturated.
     pub membrane_saturations: u64,
@@ -176,10 +177,12 @@ pub struct SpinnakerCoreTrace {
     pub longest_ps: u64,
     /// Steps in which it was not done within the tick.
     pub overruns: u64,
-    /// Sums in its ring buffers that saturated.
+    /// Its ring-buffer slots, by step and neuron, whose sum was above what a slot holds.
     pub saturations: OverflowCount,
-    /// Membranes that saturated.
-    pub membrane_saturations: OverflowCount,
+    /// Membranes that saturated at the upper end.
+    pub membrane_high: OverflowCount,
+    /// Membranes that saturated at the lower end.
+    pub membrane_low: OverflowCount,
 }
 
 impl SpinnakerTotals {
@@ -210,7 +213,8 @@ impl SpinnakerTrace {
         for (core, trace) in program.cores.iter().zip(&self.cores) {
             for (what, count) in [
                 ("a ring buffer was full", trace.saturations),
-                ("a membrane left its 32 bits", trace.membrane_saturations),
+                ("a membrane left its 32 bits at the upper end", trace.membrane_high),
+                ("a membrane left its 32 bits at the lower end", trace.membrane_low),
             ] {
                 let OverflowCount { count, first: Some((step, neuron)) } = count else { continue };
                 let symbol = match core.symbols[neuron as usize] {
