@@ -105,7 +105,15 @@ impl Target {
         &self.file.name
     }
 
-    /// Number of chips.
+    /// Number of chips that are there: of a machine with multicast routers, not all places of its grid.
+    pub fn present_chips(&self) -> u32 {
+        match self.file.machine {
+            None => self.chips(),
+            Some(_) => self.machine_chips().len() as u32,
+        }
+    }
+
+    /// Number of places for chips.
     pub fn chips(&self) -> u32 {
         self.file.chips.columns * self.file.chips.rows
     }

@@ -508,7 +508,16 @@ impl Opened {
     /// # Errors
     /// As [`Opened::open_with`]; `SNN0109` for a program of another kind of chip.
     pub(crate) fn open(folder: &Path) -> Result<Self, Diagnostics> {
-        Self::open_with(folder, Image::from_bytes)
+        Self::open_with(folder, Image::from_bytes).map_err(|mut problems| {
+            for problem in problems.0.iter_mut().filter(|problem| problem.code == code::WRONG_CHIP) {
+                problem.help.push(
+                    "SpiNNaker-like machines have `check`, `compile`, `emulate` (which compares its first samples with the \
+                     integer reference) and `report`"
+                        .to_owned(),
+                );
+            }
+            problems
+        })
     }
 
     /// The integer IR.

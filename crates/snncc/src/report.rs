@@ -95,7 +95,7 @@ fn target_info(target: &Target) -> TargetInfo {
         model: target.model.name.clone(),
         model_sha256: crate::files::hex(&target.model.hash()),
         costs: target.file.costs.clone(),
-        chips: target.chips(),
+        chips: target.present_chips(),
         mesh: target.mesh_size(),
         cores_per_router: target.model.mesh.cores_per_router.0,
         usable_cores: target.usable_cores(),

@@ -37,7 +37,7 @@ fn list(session: &mut Session, as_json: bool) -> Outcome {
         let row = |target: &Target| {
             json!({
                 "name": target.name(), "about": target.file.about, "hardware_model": target.model.name,
-                "chips": target.chips(), "cores": target.usable_cores(), "costs": target.file.costs,
+                "chips": target.present_chips(), "cores": target.usable_cores(), "costs": target.file.costs,
             })
         };
         print_json(&targets.iter().map(row).collect());
@@ -47,7 +47,7 @@ fn list(session: &mut Session, as_json: bool) -> Outcome {
             table.row(vec![
                 target.name().to_owned(),
                 target.model.name.clone(),
-                target.chips().to_string(),
+                target.present_chips().to_string(),
                 target.usable_cores().to_string(),
                 target.file.about.clone(),
             ]);
@@ -65,7 +65,7 @@ fn text(target: &Target) -> String {
     let (columns, rows) = target.mesh_size();
     out += &format!(
         "{} chip(s), {columns} × {rows} routers, {} core(s) at each, {} usable\n",
-        target.chips(),
+        target.present_chips(),
         model.mesh.cores_per_router.0,
         target.usable_cores()
     );

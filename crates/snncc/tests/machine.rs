@@ -1,0 +1,78 @@
+//! SpiNNaker-like machines: compiled, checked, run and reported by the command.
+
+mod support;
+
+use support::Place;
+
+/// Two layers; the first keeps half of its membrane, the second subtracts.
+const NET: &str = r#"(
+    schema: 1,
+    dt: 1e-3,
+    nodes: {
+        "in": Input(shape: [3]),
+        "w1": Linear(weight: [[0.5, 0.25, 0.75], [1.0, 0.5, -0.25]]),
+        "hidden": Lif(shape: [2], tau: 2e-3, r: 2.0, v_threshold: 1.0),
+        "w2": Affine(weight: [[1.0, -0.5], [-0.5, 0.75]], bias: 0.0625),
+        "last": If(shape: [2], v_threshold: 1.0, reset: BySubtraction),
+        "out": Output(shape: [2]),
+    },
+    edges: [("in", "w1"), ("w1", "hidden"), ("hidden", "w2"), ("w2", "last"), ("last", "out")],
+)
+"#;
+
+const LEVELS: &str = "1.0,0.5,0.25\n0.1,0.9,0.4\n0.7,0.7,0.0\n";
+const LABELS: &str = "0\n1\n0\n";
+const DATA: &str = "--input levels.csv --data-kind levels --labels labels.csv --steps 20";
+
+fn place() -> Place {
+    Place::with(&[("net.ron", NET), ("levels.csv", LEVELS), ("labels.csv", LABELS)])
+}
+
+#[test]
+fn a_network_goes_to_the_machine_and_back() {
+    let place = place();
+    let checked = place.run("check net.ron --target spinnaker-emu").exits(0);
+    assert!(checked.stdout.contains("fits `spinnaker-emu` on 3 of 63 cores"), "{}", checked.stdout);
+    let compiled = place.run("compile net.ron --target spinnaker-emu -o out --json").exits(0).json();
+    assert_eq!((&compiled["neurons"], &compiled["cores"]), (&4.into(), &3.into()));
+    let emulated = place.run(&format!("emulate out {DATA} --json")).exits(0).json();
+    assert_eq!((&emulated["checked_samples"], &emulated["mismatches"]), (&3.into(), &0.into()));
+    assert!(emulated["counts"]["fired"].as_u64().unwrap() > 20, "{emulated}");
+    // 20 steps and 2 of latency, 3 samples, ticks of 1 ms.
+    assert_eq!(emulated["time_ps"].as_u64(), Some(3 * 22 * 1_000_000_000));
+    let parts = ["chips", "cores", "hops"].map(|part| emulated["energy_fj"][part].as_u64().unwrap());
+    assert_eq!(emulated["energy_fj"]["total"].as_u64().unwrap(), parts.iter().sum::<u64>());
+    let report = place.run("report out").exits(0).stdout;
+    for expected in ["Chips", "routing entries", "dtcm bytes", "energy, all parts"] {
+        assert!(report.contains(expected), "{expected}: {report}");
+    }
+    // The float network with the same reset fires as often in each layer, or nearly.
+    let chip = place.run("compile net.ron --target loihi-emu -o chip").exits(0);
+    assert!(chip.stderr.is_empty() || chip.stderr.contains("next:"), "{}", chip.stderr);
+    let loihi = place.run(&format!("emulate chip {DATA} --json")).exits(0).json();
+    assert_eq!(loihi["correct"], emulated["correct"]);
+}
+
+#[test]
+fn equal_input_gives_equal_bytes() {
+    let place = place();
+    for (out, jobs) in [("a", 1), ("b", 2)] {
+        place.run(&format!("--jobs {jobs} compile net.ron --target spinnaker-48chip -o {out}")).exits(0);
+    }
+    assert_eq!(place.read("a/program.snnbin"), place.read("b/program.snnbin"));
+}
+
+#[test]
+fn what_such_machines_do_not_have_is_refused() {
+    let place = place();
+    let pinned = place.run("compile net.ron --target spinnaker-emu -o out --pin hidden=3").exits(3);
+    assert!(pinned.stderr.contains("SNN0205") && pinned.stderr.contains("pins"), "{}", pinned.stderr);
+    place.run("compile net.ron --target spinnaker-emu -o out --host first --force").exits(3);
+    place.run("compile net.ron --target spinnaker-emu -o ok").exits(0);
+    let constant = place.run(&format!("emulate ok {DATA} --coding constant")).exits(3);
+    assert!(constant.stderr.contains("SNN0210"), "{}", constant.stderr);
+    let verified = place.run(&format!("verify ok {DATA}")).exits(3);
+    assert!(verified.stderr.contains("SNN0701") && verified.stderr.contains("emulate"), "{}", verified.stderr);
+    let damaged = place.run("inspect ok").exits(3);
+    assert!(damaged.stderr.contains("SNN0701"), "{}", damaged.stderr);
+}
