@@ -297,28 +297,35 @@ impl<'a> WatchSummary<'a> {
         [exit.unwrap_or(Json::Null), by_step.unwrap_or(Json::Null)]
     }
 
-    /// For the report: accuracy (without labels: agreement with the full run) after each step, and what the exit gives.
-    pub(crate) fn figures(&self) -> (Vec<(u32, Figure)>, Vec<(String, Figure)>) {
-        let right = |answers: &Answers| {
-            let (part, source) = match self.has_labels {
-                true => (accuracy(answers.correct, answers.samples), "emulator"),
-                false => (answers.agreement(), "emulator, as after all steps"),
-            };
-            Figure::new(part * 100.0, "%", Basis::Counted, source)
+    /// Part of the samples that are right, with its basis; without labels, that have the class of the full run.
+    fn right(&self, answers: &Answers) -> Figure {
+        let (part, source) = match self.has_labels {
+            true => (accuracy(answers.correct, answers.samples), "emulator"),
+            false => (answers.agreement(), "emulator, as after all steps"),
         };
-        let by_step = (1..).zip(self.by_step.iter().map(right)).collect();
-        let exit = self.watch.rule.map(|_| {
-            let steps = |steps: f64| Figure::new(steps, "steps", Basis::Counted, "emulator");
-            let (time, energy) = (self.at_exit.time_ps(), self.at_exit.energy_fj());
-            [
-                ("accuracy", right(&self.at_exit)),
-                ("steps, mean", steps(self.mean_steps())),
-                ("steps, 95th percentile", steps(self.steps_of(0.95).into())),
-                ("time a sample", Figure::new(time, "ps", Basis::Modelled, "steps until the exit")),
-                ("energy a sample", Figure::new(energy, "fJ", Basis::Modelled, "steps until the exit")),
-            ]
-        });
-        (by_step, exit.into_iter().flatten().map(|(what, figure)| (what.to_owned(), figure)).collect())
+        Figure::new(part * 100.0, "%", Basis::Counted, source)
+    }
+
+    /// For the report: what is right after each step.
+    pub(crate) fn figures_by_step(&self) -> Vec<(u32, Figure)> {
+        (1..).zip(self.by_step.iter().map(|answers| self.right(answers))).collect()
+    }
+
+    /// For the report: what the exit gives.
+    pub(crate) fn exit_figures(&self) -> Vec<(String, Figure)> {
+        if self.watch.rule.is_none() {
+            return Vec::new();
+        }
+        let steps = |steps: f64| Figure::new(steps, "steps", Basis::Counted, "emulator");
+        let (time, energy) = (self.at_exit.time_ps(), self.at_exit.energy_fj());
+        let figures = [
+            ("accuracy", self.right(&self.at_exit)),
+            ("steps, mean", steps(self.mean_steps())),
+            ("steps, 95th percentile", steps(self.steps_of(0.95).into())),
+            ("time a sample", Figure::new(time, "ps", Basis::Modelled, "steps until the exit")),
+            ("energy a sample", Figure::new(energy, "fJ", Basis::Modelled, "steps until the exit")),
+        ];
+        figures.map(|(what, figure)| (what.to_owned(), figure)).to_vec()
     }
 
     /// For reading; `full_steps` are those of the run.

@@ -466,10 +466,10 @@ impl<'a> Summary<'a> {
         spikes.extend(self.layers.iter().map(|(name, count)| (name.clone(), counted(*count, "spikes"))));
         let named =
             |names: [&str; 5], counts: [u128; 5]| names.into_iter().map(str::to_owned).zip(counts).collect::<Vec<_>>();
-        let (accuracy_by_step, early_exit) = self.watched.as_ref().map(WatchSummary::figures).unwrap_or_default();
+        let watched = self.watched.as_ref();
         RunSection {
-            accuracy_by_step,
-            early_exit,
+            accuracy_by_step: watched.map(WatchSummary::figures_by_step).unwrap_or_default(),
+            early_exit: watched.map(WatchSummary::exit_figures).unwrap_or_default(),
             input,
             input_sha256,
             coding: coding_name(running.data.coding).to_owned(),
