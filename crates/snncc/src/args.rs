@@ -454,8 +454,12 @@ pub(crate) struct ReportArgs {
 /// Form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
+    /// For reading.
     Text,
+    /// As it is kept.
     Json,
+    /// Of a SpiNNaker-like machine: the files that users of sPyNNaker know, in DIR/reports.
+    Spinnaker,
 }
 
 #[derive(Args, Debug)]

@@ -7,7 +7,8 @@ use crate::args::{CompileArgs, EmulateArgs};
 use crate::commands::compile::{Written, print as print_compiled, write_files};
 use crate::compilation::{Job, Results};
 use crate::data::{self, Data, DataRequest, Port};
-use crate::output::{Opened, REPORT, next_run, write_file};
+use crate::machine_reports;
+use crate::output::{Opened, REPORT, REPORTS, next_run, write_file};
 use crate::report::{basis, quality_row};
 use crate::running::{accuracy, energy_figure, time_figure};
 use crate::session::{Failure, Outcome, Session, exit, print, print_json};
@@ -32,6 +33,7 @@ use snncc_report::{
     Value, count_text, energy_text, time_text,
 };
 use snncc_verify::largest;
+use std::path::Path;
 
 /// Length of a tick of a network without time step, in seconds.
 const ABSTRACT_TICK_S: f64 = 1e-3;
@@ -42,7 +44,7 @@ pub(crate) fn is_machine(target: &Target) -> bool {
 }
 
 /// Whether an output folder was compiled for a machine of this kind. What else is wrong with it is for others to say.
-pub(crate) fn is_machine_folder(folder: &std::path::Path) -> bool {
+pub(crate) fn is_machine_folder(folder: &Path) -> bool {
     Opened::open_with(folder, |_| Ok(())).is_ok_and(|opened| is_machine(&opened.target))
 }
 
@@ -91,7 +93,7 @@ pub(crate) fn write(
 }
 
 /// What to print of it, and what to do next.
-pub(crate) fn print_result(session: &Session, args: &CompileArgs, report: &ReportData, output: &std::path::Path) {
+pub(crate) fn print_result(session: &Session, args: &CompileArgs, report: &ReportData, output: &Path) {
     print_compiled(session, report, output, args.json);
     if !args.json {
         let most = |resource: &str| {
@@ -215,6 +217,21 @@ fn quantization(ir: &SpinnakerIr) -> Vec<QuantizationRow> {
         }
     };
     ir.graph.projections.iter_with_ids().map(row).collect()
+}
+
+/// Writes the reports that users of sPyNNaker know.
+///
+/// # Errors
+/// After the diagnostics have been shown.
+pub(crate) fn write_reports(session: &mut Session, folder: &Path) -> Outcome {
+    let opened = Opened::open_with(folder, SpinnakerImage::from_bytes);
+    let opened = opened.map_err(|problems| session.fail(problems, None))?;
+    let place = folder.join(REPORTS);
+    for (name, text) in machine_reports::reports(&opened.image, &opened.target) {
+        write_file(&place.join(&name), text.as_bytes()).map_err(|message| session.fail_files(&message))?;
+        print(&format!("{}\n", place.join(name).display()));
+    }
+    Ok(0)
 }
 
 /// What a sample gave.

@@ -17,6 +17,7 @@ mod host;
 mod ledger_args;
 mod load;
 mod machine;
+mod machine_reports;
 mod output;
 mod report;
 mod running;

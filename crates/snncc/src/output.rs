@@ -25,6 +25,8 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const REPORT: &str = "report.json";
 /// What the host's arithmetic costs.
 pub(crate) const HOST_COSTS_FILE: &str = "target/host.ron";
+/// Reports in a form of other tools.
+pub(crate) const REPORTS: &str = "reports";
 /// What the command said.
 pub(crate) const DIAGNOSTICS: &str = "diagnostics.jsonl";
 /// Where a failed compilation leaves its report if the folder holds an earlier result.
@@ -38,8 +40,20 @@ const ARRAY_LIMIT_BYTES: u64 = 16 << 30;
 
 /// Entries of an output folder that belong to snncc.
 fn is_own(name: &str) -> bool {
-    const OWN: [&str; 11] =
-        [MANIFEST, PROGRAM, REPORT, DIAGNOSTICS, FAILED, "network", "host", "quantized", "target", "tables", "ir"];
+    const OWN: [&str; 12] = [
+        MANIFEST,
+        PROGRAM,
+        REPORT,
+        REPORTS,
+        DIAGNOSTICS,
+        FAILED,
+        "network",
+        "host",
+        "quantized",
+        "target",
+        "tables",
+        "ir",
+    ];
     OWN.contains(&name) || run_number(name).is_some()
 }
 

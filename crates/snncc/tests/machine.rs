@@ -54,6 +54,28 @@ fn a_network_goes_to_the_machine_and_back() {
 }
 
 #[test]
+fn reports_have_the_form_that_users_of_spynnaker_know() {
+    let place = place();
+    place.run("compile net.ron --target spinnaker-48chip -o out").exits(0);
+    let listed = place.run("report out --format spinnaker").exits(0).stdout;
+    assert!(listed.lines().count() >= 8, "{listed}");
+    let text = |name: &str| String::from_utf8(place.read(&format!("out/reports/{name}"))).unwrap();
+    let vertices = text("placement_by_vertex_using_graph.rpt");
+    assert!(vertices.contains("**** Vertex: 'hidden'") && vertices.contains("  Slice (0:1) on core ("), "{vertices}");
+    assert!(
+        text("virtual_key_space_information_report.rpt")
+            .contains("Machine Vertex: in(0:2), Slice: (0:2), Routing Info: KeyAndMask:0x")
+    );
+    // Two cores send: an entry for each where they sit.
+    let tables = listed.lines().filter(|line| line.contains("routing_tables_generated/routing_table_"));
+    let tables: Vec<String> = tables.map(|line| String::from_utf8(place.read(line)).unwrap()).collect();
+    assert!(tables.iter().any(|table| table.starts_with("Router contains 2 entries")), "{tables:?}");
+    let loihi = place.run("compile net.ron --target loihi-emu -o chip").exits(0);
+    assert!(loihi.stdout.contains("loihi-emu"));
+    place.run("report chip --format spinnaker").exits(3);
+}
+
+#[test]
 fn equal_input_gives_equal_bytes() {
     let place = place();
     for (out, jobs) in [("a", 1), ("b", 2)] {

@@ -1,6 +1,7 @@
 //! `snncc report`: shows a report again, from its file alone.
 
 use crate::args::{ReportArgs, ReportFormat};
+use crate::machine;
 use crate::output::{FAILED, REPORT, read_report, run_folders};
 use crate::session::{Outcome, Session, print};
 use snncc_report::{Status, views};
@@ -8,6 +9,9 @@ use snncc_report::{Status, views};
 /// Shows the report of a folder, with its latest run.
 pub(crate) fn run(session: &mut Session, args: &ReportArgs) -> Outcome {
     session.json = args.json || args.format == ReportFormat::Json;
+    if args.format == ReportFormat::Spinnaker {
+        return machine::write_reports(session, &args.dir);
+    }
     let mut report = read_report(&args.dir.join(REPORT)).map_err(|message| session.fail_files(&message))?;
     if !args.no_run {
         // The latest run in the emulator and the latest verification, whichever came last. Folders of runs that were
