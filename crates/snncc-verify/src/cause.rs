@@ -9,7 +9,7 @@ use snncc_chip::Overflow;
 use snncc_data::SpikeTrain;
 use snncc_ids::{IdVec, PopulationId};
 use snncc_image::{BlockLayout, CoreImage, Image, Location, decode_list};
-use snncc_ir::{IntNeurons, NoiseTarget, QuantizedIr, ResetModel};
+use snncc_ir::{Graph, IntNeurons, NoiseTarget, QuantizedIr, ResetModel};
 
 /// Where, when and how the two sides differ.
 pub(crate) struct Place<'a> {
@@ -23,7 +23,7 @@ pub(crate) struct Place<'a> {
 
 /// A synapse onto the neuron, as image or quantized network have it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Incoming {
+pub(crate) struct Incoming {
     /// Population or input port, and neuron or element.
     source: (String, u32),
     /// Steps from spike to arrival.
@@ -34,7 +34,7 @@ struct Incoming {
 }
 
 impl Incoming {
-    fn new(source: (String, u32), delay: u32, mantissa: i32, exponent: i8) -> Option<Self> {
+    pub(crate) fn new(source: (String, u32), delay: u32, mantissa: i32, exponent: i8) -> Option<Self> {
         let zeros = mantissa.trailing_zeros();
         (mantissa != 0).then(|| Self {
             source,
@@ -57,11 +57,10 @@ impl Incoming {
 /// the same.
 pub(crate) fn explain(
     setup: &Setup<'_>,
+    (ir, image): (&QuantizedIr, &Image),
     place: &Place<'_>,
     spikes: &IdVec<PopulationId, SpikeTrain>,
 ) -> Option<String> {
-    let ir = setup.witnesses.quantized;
-    let image = setup.witnesses.image;
     let Some(core) = image.cores.iter().find(|core| core.core == place.location.core) else {
         return Some(format!("the image has no core {}", place.location.core));
     };
@@ -72,7 +71,7 @@ pub(crate) fn explain(
     let mut causes = Vec::new();
     if place.integer.u != place.chip.u {
         match image_synapses(image, core, place.location, layout) {
-            Ok(held) => causes.extend(different_synapses(ir, place, held, spikes)),
+            Ok(held) => causes.extend(different_synapses(&ir.graph, place, wanted(ir, place), held, spikes)),
             Err(fault) => causes.push(format!("the image's synapses cannot be read: {fault}")),
         }
     }
@@ -206,14 +205,8 @@ fn image_synapses(
     Ok(incoming)
 }
 
-/// In which synapse the image differs from the quantized network: one through which a spike arrives in this step, if there
-/// is one.
-fn different_synapses(
-    ir: &QuantizedIr,
-    place: &Place<'_>,
-    mut held: Vec<Incoming>,
-    spikes: &IdVec<PopulationId, SpikeTrain>,
-) -> Option<String> {
+/// Synapses onto the neuron that the network has.
+fn wanted(ir: &QuantizedIr, place: &Place<'_>) -> Vec<Incoming> {
     let populations = &ir.graph.populations;
     let mut wanted = Vec::new();
     for (id, projection) in ir.graph.projections.iter_with_ids() {
@@ -229,6 +222,19 @@ fn different_synapses(
             });
         }
     }
+    wanted
+}
+
+/// In which synapse the image differs from the quantized network: one through which a spike arrives in this step, if there
+/// is one.
+pub(crate) fn different_synapses(
+    graph: &Graph,
+    place: &Place<'_>,
+    mut wanted: Vec<Incoming>,
+    mut held: Vec<Incoming>,
+    spikes: &IdVec<PopulationId, SpikeTrain>,
+) -> Option<String> {
+    let populations = &graph.populations;
     let total = wanted.len();
     held.sort_unstable();
     wanted.sort_unstable();

@@ -2,12 +2,14 @@
 
 use crate::cause;
 use crate::compare::index_of;
+use crate::compiled::Compiled;
 use crate::driver::{Layer, STATE_LIMIT, Setup};
+use crate::machine_cause::{self, Slots};
 use crate::verification::{FirstDivergence, SideValues};
 use crate::witness::{ChipState, SampleInput};
 use snncc_data::SpikeTrain;
 use snncc_ids::Diagnostics;
-use snncc_reference::StateTrace;
+use snncc_reference::{CurrentTrace, StateTrace};
 
 /// Where the two differ.
 struct Found<'a> {
@@ -16,6 +18,8 @@ struct Found<'a> {
     neuron: u32,
     integer: SideValues,
     chip: SideValues,
+    /// Of SpiNNaker-like machines.
+    slots: Option<Slots>,
 }
 
 /// Runs a sample again, with the states of all neurons, up to chip step `bound`, and finds the first step in which anything
@@ -40,13 +44,13 @@ pub(crate) fn locate(
         };
         let group;
         (group, rest) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-        let integer = setup.run_integer(input, steps, group.iter().map(|layer| layer.id).collect())?;
+        let (integer, currents) = setup.run_integer(input, steps, group.iter().map(|layer| layer.id).collect())?;
         let in_image: Vec<usize> = group.iter().map(|layer| layer.in_image).collect();
         let chip = setup.witnesses.chip.run(input, steps, &in_image)?;
         let find = |step: u32| {
-            (group.iter().zip(&integer.state).zip(&chip.state)).find_map(|((layer, ours), theirs)| {
+            (group.iter().zip(&integer.state).zip(&chip.state)).enumerate().find_map(|(at, ((layer, ours), theirs))| {
                 let (a, b) = (&integer.spikes[layer.id], &chip.spikes[layer.in_image]);
-                find_in(layer, step, (ours, a), (theirs, b))
+                find_in(setup.witnesses.compiled, layer, step, (ours, a, currents.get(at)), (theirs, b))
             })
         };
         if let Some(found) = (1..=steps).find_map(find) {
@@ -56,20 +60,23 @@ pub(crate) fn locate(
         }
     }
     let Some(found) = best else { return Ok(None) };
-    let location = setup.witnesses.image.populations[found.layer.in_image].locations[found.neuron as usize];
-    let spikes = setup.run_integer(input, found.chip_step, Vec::new())?.spikes;
-    let cause = cause::explain(
-        setup,
-        &cause::Place {
-            layer: found.layer,
-            neuron: found.neuron,
-            location,
-            chip_step: found.chip_step,
-            integer: found.integer,
-            chip: found.chip,
-        },
-        &spikes,
-    );
+    let location = setup.witnesses.compiled.symbols()[found.layer.in_image].locations[found.neuron as usize];
+    let spikes = setup.run_integer(input, found.chip_step, Vec::new())?.0.spikes;
+    let place = cause::Place {
+        layer: found.layer,
+        neuron: found.neuron,
+        location,
+        chip_step: found.chip_step,
+        integer: found.integer,
+        chip: found.chip,
+    };
+    let cause = match setup.witnesses.compiled {
+        Compiled::Compartments { quantized, image } => cause::explain(setup, (quantized, image), &place, &spikes),
+        Compiled::Spinnaker { quantized, image } => {
+            let model = setup.witnesses.model;
+            Some(machine_cause::explain((quantized, image), model, &place, found.slots, &spikes))
+        }
+    };
     Ok(Some(FirstDivergence {
         sample: sample as u64,
         chip_step: found.chip_step,
@@ -86,9 +93,10 @@ pub(crate) fn locate(
 }
 
 fn find_in<'a>(
+    compiled: Compiled<'_>,
     layer: &'a Layer,
     step: u32,
-    (ours, our_spikes): (&StateTrace, &SpikeTrain),
+    (ours, our_spikes, our_currents): (&StateTrace, &SpikeTrain, Option<&CurrentTrace>),
     (theirs, their_spikes): (&ChipState, &SpikeTrain),
 ) -> Option<Found<'a>> {
     let row = (step as usize - 1) * layer.len;
@@ -101,10 +109,18 @@ fn find_in<'a>(
             input: ours.input[at],
         };
         let (u, v) = (*theirs.u.get(at)?, *theirs.v.get(at)?);
-        // Before the first difference both currents were equal, so they differ by what their inputs differ.
-        let input = integer.input.wrapping_add(u.wrapping_sub(integer.u));
+        let slots = our_currents.and_then(|ours| {
+            let [excitatory, inhibitory] = &theirs.slots;
+            let chip = [*excitatory.get(at)?, *inhibitory.get(at)?];
+            Some(Slots { integer: [ours.slots[0][at], ours.slots[1][at]], chip })
+        });
+        let input = match slots {
+            Some(slots) => compiled.input_of_slots(layer.id, slots.chip),
+            // Before the first difference both currents were equal, so they differ by what their inputs differ.
+            None => integer.input.wrapping_add(u.wrapping_sub(integer.u)),
+        };
         let chip = SideValues { u, v, spike: payload(their_spikes, step, neuron), input };
-        (integer != chip).then_some(Found { layer, chip_step: step, neuron, integer, chip })
+        (integer != chip).then_some(Found { layer, chip_step: step, neuron, integer, chip, slots })
     })
 }
 

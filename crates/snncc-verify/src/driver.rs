@@ -2,20 +2,21 @@
 
 use crate::compare::{difference, index_of};
 use crate::divergence;
-use crate::host::added_bias;
+use crate::integers::IntegerWitness;
 use crate::loss::LossSums;
 use crate::readout::{largest, predicted_by_membrane, predicted_by_spikes};
 use crate::verification::{
     Accuracy, ChipTotals, FloatDivergence, OtherToolComparison, OtherToolPopulation, PopulationMismatches, Prediction,
-    ToolDivergence, Verification,
+    Saturation, ToolDivergence, Verification,
 };
 use crate::witness::{ChipTrace, SampleInput, Witnesses};
 use rayon::prelude::*;
 use snncc_data::SpikeTrain;
 use snncc_ids::{Diagnostic, Diagnostics, Id, PopulationId, code, did_you_mean};
-use snncc_ir::{PopulationRole, Readout};
+use snncc_ir::{Param, PopulationRole, Readout};
+use snncc_reference::IntegerTrace;
 use snncc_reference::float::{FloatInput, FloatTrace, Record};
-use snncc_reference::{IntegerInput, IntegerNetwork, IntegerRecord, IntegerTrace};
+use snncc_reference::spinnaker::CurrentTrace;
 
 /// Spikes by population that another tool computed for a sample, in network steps.
 type ToolSpikes<'a> = &'a (dyn Fn(usize) -> Vec<(String, SpikeTrain)> + Sync);
@@ -49,7 +50,7 @@ pub(crate) const STATE_LIMIT: usize = 1 << 22;
 /// Witnesses and plan, made ready.
 pub(crate) struct Setup<'a> {
     pub(crate) witnesses: &'a Witnesses<'a>,
-    pub(crate) integer: IntegerNetwork,
+    integer: IntegerWitness<'a>,
     /// Populations of neurons, by distance from the inputs.
     pub(crate) layers: Vec<Layer>,
     pub(crate) chip_steps: u32,
@@ -95,6 +96,7 @@ struct Outcome {
     tool: Vec<OtherToolPopulation>,
     tool_first_chip: Option<ToolDivergence>,
     tool_first_float: Option<ToolDivergence>,
+    saturations: Vec<Saturation>,
     totals: ChipTotals,
 }
 
@@ -141,15 +143,15 @@ pub fn verify(
 
 impl<'a> Setup<'a> {
     fn new(witnesses: &'a Witnesses<'a>, steps: u32) -> Result<Self, Diagnostics> {
-        let graph = &witnesses.quantized.graph;
-        let distance = distances(witnesses);
+        let graph = witnesses.compiled.graph();
+        let distance = witnesses.compiled.distances();
         let mut faults = Diagnostics::new();
         let mut layers = Vec::new();
         for (id, population) in graph.populations.iter_with_ids() {
             if population.role == PopulationRole::Input {
                 continue;
             }
-            let symbols = &witnesses.image.populations;
+            let symbols = witnesses.compiled.symbols();
             let in_image = symbols
                 .iter()
                 .position(|symbol| symbol.name == population.name && symbol.locations.len() == population.len());
@@ -179,24 +181,23 @@ impl<'a> Setup<'a> {
         }
         layers.sort_by_key(|layer| (distance[layer.id.index()], layer.id));
         let latency = |id: PopulationId| graph.populations[id].latency_steps;
-        let latest = match &witnesses.quantized.outputs[..] {
+        let latest = match witnesses.compiled.outputs() {
             [] => layers.iter().map(|layer| layer.latency).max(),
             outputs => outputs.iter().map(|output| latency(output.population)).max(),
         };
-        let integer = IntegerNetwork::new(witnesses.quantized, witnesses.model);
+        let integer = IntegerWitness::new(witnesses);
         Ok(Self { witnesses, integer, layers, chip_steps: steps.saturating_add(latest.unwrap_or(0)) })
     }
 
-    /// The integer reference over `steps` chip steps, with the state of these populations.
+    /// The integer reference over `steps` chip steps, with the state of these populations, and what SpiNNaker-like machines
+    /// keep besides.
     pub(crate) fn run_integer(
         &self,
         input: &SampleInput,
         steps: u32,
         state: Vec<PopulationId>,
-    ) -> Result<IntegerTrace, Diagnostics> {
-        let added_bias = added_bias(&input.stimulus, self.witnesses.quantized, self.witnesses.model)?;
-        let fed = IntegerInput { ports: &input.stimulus.ports, added_bias: &added_bias };
-        self.integer.run(&fed, steps, &IntegerRecord { state })
+    ) -> Result<(IntegerTrace, Vec<CurrentTrace>), Diagnostics> {
+        self.integer.run(input, steps, state)
     }
 
     fn run_float(
@@ -217,7 +218,7 @@ impl<'a> Setup<'a> {
 
     fn run(&self, plan: &Plan<'_>, at: usize, input: &SampleInput, with_state: bool) -> Result<Outcome, Diagnostics> {
         let recorded = if with_state { &self.layers[..] } else { &[] };
-        let integer = self.run_integer(input, self.chip_steps, recorded.iter().map(|layer| layer.id).collect())?;
+        let (integer, _) = self.run_integer(input, self.chip_steps, recorded.iter().map(|layer| layer.id).collect())?;
         let in_image: Vec<usize> = recorded.iter().map(|layer| layer.in_image).collect();
         let chip = self.witnesses.chip.run(input, self.chip_steps, &in_image)?;
         let float = self.run_float(input, plan.steps, recorded.iter().map(|layer| layer.name.clone()).collect())?;
@@ -232,6 +233,7 @@ impl<'a> Setup<'a> {
             tool: Vec::new(),
             tool_first_chip: None,
             tool_first_float: None,
+            saturations: self.integer.saturations(&integer, &chip.totals.overflows),
             totals: chip.totals.clone(),
         };
         for layer in &self.layers {
@@ -243,7 +245,7 @@ impl<'a> Setup<'a> {
         for (ours, theirs) in integer.state.iter().zip(&chip.state) {
             outcome.state_mismatches += unequal(&ours.u, &theirs.u) + unequal(&ours.v, &theirs.v);
         }
-        let membranes = (self.witnesses.quantized.outputs.iter().zip(&integer.output_voltages))
+        let membranes = (self.witnesses.compiled.outputs().iter().zip(&integer.output_voltages))
             .zip(&chip.output_voltages)
             .filter(|((port, _), _)| port.readout == Readout::Membrane);
         for ((_, ours), theirs) in membranes {
@@ -290,8 +292,12 @@ impl<'a> Setup<'a> {
 
     /// Integer units per canonical volt and offset of the network's voltage, of each neuron of a layer.
     fn canonical(&self, layer: &Layer) -> impl Fn(usize) -> (f64, f64) + use<'a> {
-        let neurons = self.witnesses.quantized.neurons[layer.id].as_ref().expect("bug in snncc: layers have neurons");
-        |neuron| (neurons.units_per_volt.get(neuron), neurons.v_offset.get(neuron))
+        let (units_per_volt, v_offset) = self.units(layer.id);
+        |neuron| (units_per_volt.get(neuron), v_offset.get(neuron))
+    }
+
+    fn units(&self, layer: PopulationId) -> (&'a Param, &'a Param) {
+        self.witnesses.compiled.units(layer).expect("bug in snncc: layers have neurons")
     }
 
     fn predict(
@@ -302,15 +308,15 @@ impl<'a> Setup<'a> {
         integer: &IntegerTrace,
         chip: &ChipTrace,
     ) -> Option<Prediction> {
-        let port = self.witnesses.quantized.outputs.first()?;
+        let port = self.witnesses.compiled.outputs().first()?;
         let layer = self.layers.iter().find(|layer| layer.id == port.population)?;
-        let neurons = self.witnesses.quantized.neurons[port.population].as_ref()?;
+        let units = self.units(port.population);
         let by_spikes = |train: &SpikeTrain| predicted_by_spikes(train, layer.latency, plan.steps);
         let (integer, chip) = match port.readout {
             Readout::Spikes => (by_spikes(&integer.spikes[layer.id]), by_spikes(&chip.spikes[layer.in_image])),
             Readout::Membrane => (
-                predicted_by_membrane(integer.output_voltages.first()?, neurons),
-                predicted_by_membrane(chip.output_voltages.first()?, neurons),
+                predicted_by_membrane(integer.output_voltages.first()?, units),
+                predicted_by_membrane(chip.output_voltages.first()?, units),
             ),
         };
         let float = float
@@ -408,6 +414,7 @@ impl<'a> Setup<'a> {
             verification.exact.state_mismatches += outcome.state_mismatches;
             verification.exact.output_mismatches += outcome.output_mismatches;
             verification.chip.add(&outcome.totals);
+            verification.add_saturations(&outcome.saturations);
             verification.predictions.extend(outcome.prediction);
         }
         let predictions = &verification.predictions;
@@ -440,7 +447,7 @@ impl<'a> Setup<'a> {
         let neuron = mark.neuron as usize;
         let chip_step = mark.step + layer.latency;
         let float = self.run_float(input, mark.step.min(steps), vec![layer.name.clone()])?;
-        let integer = self.run_integer(input, chip_step, vec![layer.id])?;
+        let (integer, _) = self.run_integer(input, chip_step, vec![layer.id])?;
         let traced = float.as_ref().and_then(|trace| trace.population(&layer.name));
         let spikes = traced.and_then(|population| population.spikes.as_ref());
         let float_spikes = spikes.is_some_and(|train| train.at(mark.step).contains(&mark.neuron));
@@ -454,9 +461,7 @@ impl<'a> Setup<'a> {
             let v = integer.state[0].v.get(row + neuron).filter(|v| !layer.subtracts || **v != 0);
             v.map(|v| *v as f64 / units)
         };
-        let neurons = self.witnesses.quantized.neurons[layer.id].as_ref().expect("bug in snncc: layers have neurons");
-        let shift = self.witnesses.model.loihi().arithmetic.threshold_shift;
-        let threshold = neurons.threshold_mantissa.get(neuron) as f64 * f64::from(shift).exp2();
+        let threshold = self.witnesses.compiled.threshold(layer.id, neuron, self.witnesses.model);
         Ok(FloatDivergence {
             sample: at as u64,
             network_step: mark.step,
@@ -495,21 +500,4 @@ fn fold_tool(outcomes: &[Outcome]) -> OtherToolComparison {
     comparison.first_with_chip = outcomes.iter().find_map(|outcome| outcome.tool_first_chip.clone());
     comparison.first_with_float = outcomes.iter().find_map(|outcome| outcome.tool_first_float.clone());
     comparison
-}
-
-/// Fewest projections from an input to each population; those that no input reaches come last.
-fn distances(witnesses: &Witnesses<'_>) -> Vec<u32> {
-    let graph = &witnesses.quantized.graph;
-    let input = |population: &snncc_ir::Population| population.role == PopulationRole::Input;
-    let mut distance: Vec<u32> =
-        graph.populations.iter().map(|population| if input(population) { 0 } else { u32::MAX }).collect();
-    for round in 0..graph.populations.len() as u32 {
-        for projection in &graph.projections {
-            let (source, target) = (projection.source.index(), projection.target.index());
-            if distance[source] == round && distance[target] > round + 1 {
-                distance[target] = round + 1;
-            }
-        }
-    }
-    distance
 }

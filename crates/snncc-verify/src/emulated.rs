@@ -7,10 +7,30 @@ use snncc_emu::{Emulator, OverflowCount, Overflows, Program, RunOptions, Selecti
 use snncc_ids::Diagnostics;
 use std::sync::Mutex;
 
+/// Emulators that are kept for later runs.
+pub(crate) struct Idle<E>(Mutex<Vec<E>>);
+
+impl<E> Default for Idle<E> {
+    fn default() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+}
+
+impl<E> Idle<E> {
+    /// Works with one of them, or with a new one.
+    pub(crate) fn with<T>(&self, new: impl FnOnce() -> E, work: impl FnOnce(&mut E) -> T) -> T {
+        let idle = self.0.lock().expect("bug in snncc: an emulator panicked").pop();
+        let mut emulator = idle.unwrap_or_else(new);
+        let result = work(&mut emulator);
+        self.0.lock().expect("bug in snncc: an emulator panicked").push(emulator);
+        result
+    }
+}
+
 /// A loaded image on the emulator. Emulators are kept for later runs; each run starts from the initial state.
 pub struct EmulatedChip<'a> {
     program: &'a Program,
-    idle: Mutex<Vec<Emulator<'a>>>,
+    idle: Idle<Emulator<'a>>,
     timing: bool,
     threads: bool,
 }
@@ -19,15 +39,13 @@ impl<'a> EmulatedChip<'a> {
     /// `timing`: whether time and energy are computed. `threads`: whether one run may use several threads, worth while where
     /// there are few samples.
     pub fn new(program: &'a Program, timing: bool, threads: bool) -> Self {
-        Self { program, idle: Mutex::new(Vec::new()), timing, threads }
+        Self { program, idle: Idle::default(), timing, threads }
     }
 }
 
 impl Chip for EmulatedChip<'_> {
     fn run(&self, input: &SampleInput, steps: u32, state: &[usize]) -> Result<ChipTrace, Diagnostics> {
         let prepared = self.program.prepare(&input.stimulus)?;
-        let idle = self.idle.lock().expect("bug in snncc: an emulator panicked").pop();
-        let mut emulator = idle.unwrap_or_else(|| Emulator::new(self.program));
         let options = RunOptions {
             spikes: Selection::All,
             states: if state.is_empty() { Selection::None } else { Selection::Some(state.to_vec()) },
@@ -35,8 +53,7 @@ impl Chip for EmulatedChip<'_> {
             core_steps: false,
             threads: self.threads,
         };
-        let trace = emulator.run(&prepared, steps, &options);
-        self.idle.lock().expect("bug in snncc: an emulator panicked").push(emulator);
+        let trace = self.idle.with(|| Emulator::new(self.program), |emulator| emulator.run(&prepared, steps, &options));
         Ok(self.chip_trace(trace, state))
     }
 }
@@ -46,7 +63,7 @@ impl EmulatedChip<'_> {
         let totals = totals(&trace);
         let state = state.iter().map(|population| {
             let states = trace.populations[*population].states.take().expect("bug in snncc: a state was not recorded");
-            ChipState { u: states.u, v: states.v }
+            ChipState { u: states.u, v: states.v, ..ChipState::default() }
         });
         let state = state.collect();
         let output_voltages = self

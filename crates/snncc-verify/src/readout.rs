@@ -2,7 +2,7 @@
 
 use crate::compare::counts;
 use snncc_data::SpikeTrain;
-use snncc_ir::IntNeurons;
+use snncc_ir::Param;
 
 /// Index of the largest value; the lowest of equals, 0 of none.
 pub fn largest<T: PartialOrd>(values: &[T]) -> u32 {
@@ -14,9 +14,10 @@ pub fn predicted_by_spikes(train: &SpikeTrain, latency: u32, steps: u32) -> u32 
     largest(&counts(train, latency, steps))
 }
 
-/// The class with the highest membrane, in the network's own units.
-pub fn predicted_by_membrane(voltages: &[i64], neurons: &IntNeurons) -> u32 {
-    let in_volts = |(i, v): (usize, &i64)| *v as f64 / neurons.units_per_volt.get(i) + neurons.v_offset.get(i);
+/// The class with the highest membrane, in the network's own units: `units` are integer units per canonical volt, and what to
+/// add to a canonical voltage to get the network's.
+pub fn predicted_by_membrane(voltages: &[i64], (units_per_volt, v_offset): (&Param, &Param)) -> u32 {
+    let in_volts = |(i, v): (usize, &i64)| *v as f64 / units_per_volt.get(i) + v_offset.get(i);
     largest(&voltages.iter().enumerate().map(in_volts).collect::<Vec<f64>>())
 }
 

@@ -1,6 +1,6 @@
 //! A small network past all witnesses: as it is, and with faults put into its image.
 
-use crate::{Chip, ChipTrace, EmulatedChip, Plan, SampleInput, Verification, Witnesses, verify};
+use crate::{Chip, ChipTrace, Compiled, EmulatedChip, Plan, SampleInput, Verification, Witnesses, verify};
 use snncc_chip::{HardwareModel, Target};
 use snncc_data::{HostBias, PortStimulus, SpikeTrain, Stimulus};
 use snncc_emu::Program;
@@ -256,7 +256,8 @@ impl Bench {
         sample: &(dyn Fn(usize) -> Result<SampleInput, Diagnostics> + Sync),
     ) -> Result<Verification, Diagnostics> {
         let Self { ir, image, model, float } = self;
-        verify(&Witnesses { float: Some(float), quantized: ir, image, model, chip }, plan, sample)
+        let compiled = Compiled::Compartments { quantized: ir, image };
+        verify(&Witnesses { float: Some(float), compiled, model, chip }, plan, sample)
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Verification {
     pub accuracy: Vec<Accuracy>,
     /// Spikes of another tool against ours, where they were given.
     pub other_tool: Option<OtherToolComparison>,
+    /// What saturated, over all samples; empty for chips whose registers wrap instead. Where both sides say the same, it is
+    /// no fault of the compilation: the network asks for more than the chip holds.
+    pub saturations: Vec<Saturation>,
     /// Sums of the emulator's counts over all samples.
     pub chip: ChipTotals,
 }
@@ -86,7 +89,7 @@ pub struct FirstDivergence {
     pub index: Vec<u32>,
     /// Core number.
     pub core: u32,
-    /// Compartment on it.
+    /// Compartment on it (of a SpiNNaker-like machine: index of the neuron).
     pub compartment: u32,
     /// What the integer reference has.
     pub integer: SideValues,
@@ -105,7 +108,7 @@ pub struct SideValues {
     pub v: i64,
     /// Payload of its spike; 0 for none.
     pub spike: i32,
-    /// Dendritic input of the step (of the emulator: what the change of the current implies).
+    /// Input of the step (of the emulator of a Loihi-like chip: what the change of the current implies).
     pub input: i64,
 }
 
@@ -261,6 +264,17 @@ pub struct ToolDivergence {
     pub tool_spikes: bool,
 }
 
+/// Values that saturated, as both sides count them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Saturation {
+    /// What: `ring_buffer` or `membrane`.
+    pub kind: String,
+    /// Times by the integer reference.
+    pub integer: u128,
+    /// Times by the emulator.
+    pub chip: u128,
+}
+
 /// Sums of an emulator's counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ChipTotals {
@@ -298,6 +312,16 @@ impl ChipTotals {
 }
 
 impl Verification {
+    /// Adds what saturated in a sample.
+    pub(crate) fn add_saturations(&mut self, of_sample: &[Saturation]) {
+        for row in of_sample {
+            match self.saturations.iter_mut().find(|sum| sum.kind == row.kind) {
+                Some(sum) => (sum.integer, sum.chip) = (sum.integer + row.integer, sum.chip + row.chip),
+                None => self.saturations.push(row.clone()),
+            }
+        }
+    }
+
     /// Whether the verification passes: emulator and integer reference agree, and another tool's spikes, if given, equal
     /// the emulator's.
     pub fn passes(&self) -> bool {

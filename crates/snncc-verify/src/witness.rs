@@ -1,11 +1,11 @@
 //! Who is asked, and what they are fed.
 
+use crate::compiled::Compiled;
 use crate::verification::ChipTotals;
 use snncc_chip::HardwareModel;
 use snncc_data::{SpikeTrain, Stimulus};
 use snncc_ids::Diagnostics;
-use snncc_image::Image;
-use snncc_ir::QuantizedIr;
+use snncc_ir::spinnaker::SYNAPSE_TYPES;
 use snncc_reference::float::FloatNetwork;
 
 /// What one sample feeds the network.
@@ -51,6 +51,8 @@ pub struct ChipState {
     pub u: Vec<i64>,
     /// Voltage.
     pub v: Vec<i64>,
+    /// Ring-buffer slots of each synapse type that the step took, of SpiNNaker-like machines; otherwise empty.
+    pub slots: [Vec<u16>; SYNAPSE_TYPES],
 }
 
 /// The witnesses, and what they tell of.
@@ -58,10 +60,8 @@ pub struct ChipState {
 pub struct Witnesses<'a> {
     /// The float reference, if the network is given in floats.
     pub float: Option<&'a FloatNetwork>,
-    /// The integers.
-    pub quantized: &'a QuantizedIr,
-    /// The image.
-    pub image: &'a Image,
+    /// Integers and image.
+    pub compiled: Compiled<'a>,
     /// The hardware model of both.
     pub model: &'a HardwareModel,
     /// What runs the image.

@@ -3,20 +3,21 @@
 //! The folder is that of every target: network, integers, program, target, report, each with its hash in the manifest. Time is
 //! that of ticks, of one network step each; a core that does not finish within its tick is an overrun, and is counted.
 
-use crate::args::{CompileArgs, EmulateArgs};
+use crate::args::{CompileArgs, DataArgs, EmulateArgs};
 use crate::commands::compile::{Written, print as print_compiled, write_files};
+use crate::commands::verify::{Subject, compare};
 use crate::compilation::{Job, Results};
 use crate::data::{self, Data, DataRequest, Port};
 use crate::machine_reports;
-use crate::output::{Opened, REPORT, REPORTS, next_run, write_file};
+use crate::output::{Opened, REPORT, REPORTS, write_file};
 use crate::report::{basis, quality_row};
-use crate::running::{accuracy, energy_figure, time_figure};
+use crate::running::{accuracy, energy_figure, results_folder, time_figure};
 use crate::session::{Failure, Outcome, Session, exit, print, print_json};
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 use snncc_chip::{Sourced, SpinnakerCore, Target};
 use snncc_compile::spinnaker::Compiled;
-use snncc_data::{Coding, SpikeTrain};
+use snncc_data::Coding;
 use snncc_emu::Selection;
 use snncc_emu::spinnaker::{
     SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTrace,
@@ -26,13 +27,11 @@ use snncc_image::Readout;
 use snncc_image::spinnaker::SpinnakerImage;
 use snncc_ir::PopulationRole;
 use snncc_ir::spinnaker::SpinnakerIr;
-use snncc_reference::spinnaker::SpinnakerNetwork;
-use snncc_reference::{IntegerInput, IntegerRecord};
 use snncc_report::{
     Basis, ChipRow, CoreRow, Figure, PlacementRow, QuantizationRow, ReportData, ResourceUse, RunSection, Table, Totals,
     Value, count_text, energy_text, time_text,
 };
-use snncc_verify::largest;
+use snncc_verify::{EmulatedMachine, SampleInput, largest, predicted_by_membrane, predicted_by_spikes};
 use std::path::Path;
 
 /// Length of a tick of a network without time step, in seconds.
@@ -242,18 +241,18 @@ struct Sample {
 }
 
 /// A folder that is ready to run.
-struct Ready {
-    opened: Opened<SpinnakerImage>,
+pub(crate) struct Ready {
+    pub(crate) opened: Opened<SpinnakerImage>,
     program: SpinnakerProgram,
     ir: SpinnakerIr,
-    data: Data,
+    pub(crate) data: Data,
     chip_steps: u32,
     tick_ps: u64,
 }
 
 /// Runs an output folder of such a machine.
 pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
-    let ready = Ready::open(session, args)?;
+    let ready = Ready::open(session, &args.dir, &args.data)?;
     for (is_given, flag) in [
         (args.early_exit.is_some(), "--early-exit"),
         (args.accuracy_by_step, "--accuracy-by-step"),
@@ -265,7 +264,7 @@ pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
     }
     let bar = session.bar("emulating", ready.data.count as u64);
     let run = |emulator: &mut SpinnakerEmulator<'_>, sample: usize| {
-        let result = ready.run(emulator, sample, Selection::None);
+        let result = ready.run(emulator, sample);
         bar.inc(1);
         result
     };
@@ -276,17 +275,17 @@ pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
         results.into_iter().collect::<Result<Vec<Sample>, _>>().map_err(|problems| session.fail(problems, None))?;
     session.say(distinct(samples.iter().flat_map(|sample| &sample.warnings)), None);
     let checked = args.check_samples.min(ready.data.count);
-    let differing = ready.differing(checked).map_err(|problems| session.fail(problems, None))?;
-    let summary = Summary::new(&ready, &samples);
-    let folder = match &args.output {
-        Some(folder) => std::fs::create_dir_all(folder).map(|()| folder.clone()).map_err(|error| error.to_string()),
-        None => next_run(&ready.opened.folder),
-    };
-    let folder = folder.map_err(|message| session.fail_files(&message))?;
     let mut report = ready.opened.report().map_err(|message| session.fail_files(&message))?;
+    let verification = match checked {
+        0 => None,
+        _ => Some(ready.with_subject(checked, |subject| compare(session, subject, None, None, checked))?),
+    };
+    let summary = Summary::new(&ready, &samples);
+    let folder = results_folder(session, &ready.opened.folder, args.output.as_ref())?;
     report.run = Some(summary.section(&ready));
     debug_assert_eq!(report.check_totals(), Ok(()));
-    let json = summary.json(&ready, checked, &differing);
+    let differing = verification.as_ref().map_or(0, |verification| verification.exact.differing_samples);
+    let json = summary.json(&ready, checked, differing);
     let mut table = Table::new(&["sample", "label", "class"]);
     for (number, sample) in samples.iter().enumerate() {
         let label = ready.data.labels.as_ref().map(|labels| labels[number].to_string());
@@ -302,18 +301,13 @@ pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
         print_json(&json);
     } else {
         print(&summary.text(&ready));
-        if differing.is_empty() && checked > 0 {
+        if differing == 0 && checked > 0 {
             let samples = count_text(checked.into(), "samples");
             print(&format!("first {samples}: equal to the integer reference in every spike\n"));
         }
     }
-    if !differing.is_empty() {
-        let message = format!(
-            "emulator and integer reference differ in {} sample(s), first in {}",
-            differing.len(),
-            differing[0]
-        );
-        session.say(vec![Diagnostic::error(code::DIVERGENCE, message)], None);
+    if let Some(verification) = verification.filter(|verification| !verification.passes()) {
+        session.say(verification.diagnostics(), None);
         return Err(Failure { exit: exit::MISMATCH });
     }
     session.next(&format!("snncc report {}", args.dir.display()));
@@ -332,8 +326,12 @@ fn distinct<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> Vec<Diagnosti
 }
 
 impl Ready {
-    fn open(session: &mut Session, args: &EmulateArgs) -> Result<Self, Failure> {
-        let opened = Opened::open_with(&args.dir, SpinnakerImage::from_bytes);
+    /// Opens a folder and reads the data. Shows what is wrong.
+    ///
+    /// # Errors
+    /// After the diagnostics have been shown.
+    pub(crate) fn open(session: &mut Session, folder: &Path, args: &DataArgs) -> Result<Self, Failure> {
+        let opened = Opened::open_with(folder, SpinnakerImage::from_bytes);
         let opened = opened.map_err(|problems| session.fail(problems, None))?;
         let target = &opened.target;
         let machine = SpinnakerMachine::of(target);
@@ -341,7 +339,7 @@ impl Ready {
             .map_err(|problems| session.fail(problems, None))?;
         let ports: Vec<Port> = program.inputs().map(|(name, len)| (name.to_owned(), len as usize)).collect();
         let network = opened.network().map_err(|message| session.fail_files(&message))?;
-        let data = data::load(session, &DataRequest::new(&args.data, &network.run), &ports)?;
+        let data = data::load(session, &DataRequest::new(args, &network.run), &ports)?;
         if data.coding == Coding::ConstantCurrent {
             let message = "constant currents: the host of a SpiNNaker-like machine sends spikes only";
             return Err(session.fail(
@@ -357,21 +355,34 @@ impl Ready {
         Ok(Self { opened, program, ir, data, chip_steps, tick_ps })
     }
 
-    fn run(
-        &self,
-        emulator: &mut SpinnakerEmulator<'_>,
-        sample: usize,
-        spikes: Selection,
-    ) -> Result<Sample, Diagnostics> {
+    /// What `verify` compares; `samples` is how many will be run at most.
+    pub(crate) fn with_subject<T>(&self, samples: usize, work: impl FnOnce(&Subject<'_>) -> T) -> T {
+        let opened = &self.opened;
+        let threads = samples < rayon::current_num_threads();
+        let sample = |sample: usize| {
+            let coded = self.data.sample(sample)?;
+            Ok(SampleInput { stimulus: coded.stimulus, analog: coded.analog, whole: None })
+        };
+        work(&Subject {
+            folder: &opened.folder,
+            costs: &opened.target.file.costs,
+            host: &[],
+            inputs: self.program.inputs().map(|(name, _)| name.to_owned()).collect(),
+            data: &self.data,
+            compiled: snncc_verify::Compiled::Spinnaker { quantized: &self.ir, image: &opened.image },
+            model: &opened.target.model,
+            chip: &EmulatedMachine::new(&self.program, Some(self.tick_ps), threads),
+            sample: &sample,
+        })
+    }
+
+    fn run(&self, emulator: &mut SpinnakerEmulator<'_>, sample: usize) -> Result<Sample, Diagnostics> {
         let coded = self.data.sample(sample)?;
         let stimulus = self.program.prepare(&coded.stimulus)?;
         // An output that fires beyond the last network step is cut: its spikes are recorded.
         let beyond = self.program.populations().enumerate();
         let beyond = beyond.filter(|(_, (_, _, latency))| self.data.steps + latency < self.chip_steps);
-        let spikes = match spikes {
-            Selection::None => Selection::Some(beyond.map(|(at, _)| at).collect()),
-            other => other,
-        };
+        let spikes = Selection::Some(beyond.map(|(at, _)| at).collect());
         let options = SpinnakerRunOptions { spikes, tick_ps: Some(self.tick_ps), ..SpinnakerRunOptions::default() };
         let trace = emulator.run(&stimulus, self.chip_steps, &options);
         Ok(Sample { class: self.class(&trace), warnings: trace.overflow_warnings(&self.program), trace })
@@ -387,53 +398,14 @@ impl Ready {
                 let graph = &self.ir.graph;
                 let (id, _) = graph.populations.iter_with_ids().find(|(_, known)| known.name == name)?;
                 let neurons = self.ir.neurons[id].as_ref()?;
-                let in_volts =
-                    |(at, v): (usize, &i64)| *v as f64 / neurons.units_per_volt.get(at) + neurons.v_offset.get(at);
-                largest(&of.final_membrane.as_ref()?.iter().enumerate().map(in_volts).collect::<Vec<f64>>())
+                predicted_by_membrane(of.final_membrane.as_ref()?, (&neurons.units_per_volt, &neurons.v_offset))
             }
             Readout::Spikes => match &of.spikes {
-                Some(train) => largest(&counts(train, latency, self.data.steps)),
+                Some(train) => predicted_by_spikes(train, latency, self.data.steps),
                 None => largest(&of.counts),
             },
         })
     }
-
-    /// Samples, of the first `checked`, whose spikes or output membranes differ from the integer reference.
-    fn differing(&self, checked: usize) -> Result<Vec<usize>, Diagnostics> {
-        let reference = SpinnakerNetwork::new(&self.ir, &self.opened.target.model);
-        let differs = |sample: usize| -> Result<bool, Diagnostics> {
-            let mut emulator = SpinnakerEmulator::new(&self.program);
-            let found = self.run(&mut emulator, sample, Selection::All)?.trace;
-            let coded = self.data.sample(sample)?;
-            let input = IntegerInput { ports: &coded.stimulus.ports, added_bias: &[] };
-            let expected = reference.run(&input, self.chip_steps, &IntegerRecord::default())?.common;
-            let spikes = self.ir.graph.populations.iter_with_ids().any(|(id, population)| {
-                let at = self.program.population(&population.name);
-                at.is_some_and(|at| found.populations[at].spikes.as_ref() != Some(&expected.spikes[id]))
-            });
-            let membranes =
-                self.program.outputs().zip(&expected.output_voltages).any(|((_, at, readout), expected)| {
-                    readout == Readout::Membrane && found.populations[at].final_membrane.as_ref() != Some(expected)
-                });
-            Ok(spikes || membranes)
-        };
-        let results: Vec<Result<bool, Diagnostics>> = (0..checked).into_par_iter().map(differs).collect();
-        let mut differing = Vec::new();
-        for (sample, result) in results.into_iter().enumerate() {
-            if result? {
-                differing.push(sample);
-            }
-        }
-        Ok(differing)
-    }
-}
-
-/// Spikes of each neuron in the network steps.
-fn counts(train: &SpikeTrain, latency: u32, steps: u32) -> Vec<u32> {
-    let mut counts = vec![0; train.neurons as usize];
-    let last = latency.saturating_add(steps).min(train.steps());
-    (latency + 1..=last).for_each(|step| train.at(step).iter().for_each(|neuron| counts[*neuron as usize] += 1));
-    counts
 }
 
 /// Sums over samples.
@@ -500,7 +472,7 @@ impl Summary {
         self.energy_fj.iter().map(|(_, part)| part).sum()
     }
 
-    fn json(&self, ready: &Ready, checked: usize, differing: &[usize]) -> Json {
+    fn json(&self, ready: &Ready, checked: usize, differing: u64) -> Json {
         let object = |pairs: &[(&str, u128)]| -> Json {
             Json::Object(pairs.iter().map(|(name, count)| ((*name).to_owned(), json!(Value::from(*count)))).collect())
         };
@@ -525,7 +497,7 @@ impl Summary {
             "overrun_steps": Value::from(self.overrun_steps),
             "energy_fj": energy,
             "checked_samples": checked,
-            "mismatches": differing.len(),
+            "mismatches": differing,
         })
     }
 

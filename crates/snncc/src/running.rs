@@ -152,24 +152,28 @@ impl Running {
         target.model.costs.get(&target.file.costs).expect("bug in snncc: a target without its cost table was accepted")
     }
 
-    /// The folder for results: the one asked for, or the next `run-NNN`.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(crate) fn results_folder(&self, session: &mut Session, asked: Option<&PathBuf>) -> Result<PathBuf, Failure> {
-        let made = match asked {
-            Some(folder) => std::fs::create_dir_all(folder)
-                .map(|()| folder.clone())
-                .map_err(|error| format!("`{}` cannot be written: {error}", folder.display())),
-            None => next_run(&self.opened.folder),
-        };
-        made.map_err(|message| session.fail_files(&message))
-    }
-
     /// Name and hash of the first input file.
     pub(crate) fn input(&self) -> (String, String) {
         self.data.files.first().cloned().unwrap_or_default()
     }
+}
+
+/// The folder for results of a run in an output folder: the one asked for, or the next `run-NNN`.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn results_folder(
+    session: &mut Session,
+    output: &Path,
+    asked: Option<&PathBuf>,
+) -> Result<PathBuf, Failure> {
+    let made = match asked {
+        Some(folder) => std::fs::create_dir_all(folder)
+            .map(|()| folder.clone())
+            .map_err(|error| format!("`{}` cannot be written: {error}", folder.display())),
+        None => next_run(output),
+    };
+    made.map_err(|message| session.fail_files(&message))
 }
 
 fn host_currents(opened: &Opened, network: &Network) -> Result<HostCurrents, Diagnostics> {

@@ -2,6 +2,7 @@
 
 mod support;
 
+use snncc_image::spinnaker::{CoreProgram, SpinnakerImage};
 use support::Place;
 
 /// Two layers; the first keeps half of its membrane, the second subtracts.
@@ -93,8 +94,62 @@ fn what_such_machines_do_not_have_is_refused() {
     place.run("compile net.ron --target spinnaker-emu -o ok").exits(0);
     let constant = place.run(&format!("emulate ok {DATA} --coding constant")).exits(3);
     assert!(constant.stderr.contains("SNN0210"), "{}", constant.stderr);
-    let verified = place.run(&format!("verify ok {DATA}")).exits(3);
-    assert!(verified.stderr.contains("SNN0701") && verified.stderr.contains("emulate"), "{}", verified.stderr);
     let damaged = place.run("inspect ok").exits(3);
     assert!(damaged.stderr.contains("SNN0701"), "{}", damaged.stderr);
+}
+
+#[test]
+fn three_witnesses_are_compared() {
+    let place = place();
+    place.run("compile net.ron --target spinnaker-emu -o out").exits(0);
+    let found = place.run(&format!("verify out {DATA} --json")).exits(0).json();
+    assert_eq!((&found["passed"], &found["mismatches"]), (&true.into(), &0.into()));
+    assert_eq!((&found["steps"], &found["chip_steps"], &found["samples"]), (&20.into(), &22.into(), &3.into()));
+    assert_eq!(found["exact"]["state_samples"].as_u64(), Some(3));
+    for layer in found["loss"].as_array().unwrap() {
+        assert!(layer["matching_fraction"].as_f64().unwrap() > 0.9, "{layer}");
+        assert!(layer["rate_correlation"].as_f64().unwrap() > 0.9, "{layer}");
+    }
+    assert_eq!(found["accuracy"]["integer"], found["accuracy"]["emulator"]);
+    assert!(found["accuracy"]["float"].is_number());
+    assert_eq!(found["saturations"]["ring_buffer"], serde_json::json!({ "integer": 0, "emulator": 0 }));
+    let emulated = place.run(&format!("emulate out {DATA} --json")).exits(0).json();
+    assert_eq!(found["energy_fj"], emulated["energy_fj"]);
+    assert_eq!(found["time_ps"], emulated["time_ps"]);
+    let text = place.run(&format!("verify out {DATA}")).exits(0).stdout;
+    assert!(text.contains("agree in every spike") && text.contains("accuracy, float"), "{text}");
+    let report = place.run("report out/run-001").exits(0).stdout;
+    assert!(report.contains("rate correlation"), "{report}");
+}
+
+#[test]
+fn a_machine_that_differs_exits_with_6_and_says_where_first() {
+    let place = place();
+    place.run("compile net.ron --target spinnaker-emu -o out").exits(0);
+    let mut image = SpinnakerImage::from_bytes(&place.read("out/program.snnbin")).unwrap();
+    for core in image.chips.iter_mut().flat_map(|chip| &mut chip.cores) {
+        if let CoreProgram::Neurons(neurons) = &mut core.program {
+            neurons.neurons.v_threshold.iter_mut().for_each(|threshold| *threshold /= 2);
+        }
+    }
+    place.write("out/program.snnbin", image.to_bytes());
+    let ran = place.run(&format!("verify out {DATA}")).exits(6);
+    assert!(ran.stdout.contains("DISAGREE"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("SNN0801") && ran.stderr.contains("v_threshold is "), "{}", ran.stderr);
+    let json = place.run(&format!("verify out {DATA} --json")).exits(6).json();
+    assert_eq!(json["first_divergence"]["population"], "hidden");
+    let emulated = place.run(&format!("emulate out {DATA}")).exits(6);
+    assert!(emulated.stderr.contains("SNN0801") && emulated.stderr.contains("first: sample 0"), "{}", emulated.stderr);
+}
+
+#[test]
+fn spikes_of_another_tool_are_compared() {
+    let place = place();
+    place.run("compile net.ron --target spinnaker-emu -o out").exits(0);
+    // One spike, in a step in which no spike can be.
+    let early = snncc_data::SpikeTrain::from_events(2, 20, &[(1, 0)]).unwrap();
+    let spikes = snncc_formats::data_files::write_spikes(&[("last", &early)]);
+    place.write("spikes.npz", spikes);
+    let ran = place.run(&format!("verify out {DATA} --ref spikes.npz")).exits(6);
+    assert!(ran.stderr.contains("SNN0802"), "{}", ran.stderr);
 }

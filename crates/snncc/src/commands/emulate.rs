@@ -4,13 +4,14 @@
 //! chip does beyond (layers run on while the last steps pass to the output) is in its totals.
 
 use crate::args::{EmulateArgs, Trace as TraceKind};
-use crate::commands::verify::{compare, mismatches};
+use crate::commands::verify::{compare_integers, mismatches};
 use crate::early_exit::{Watch, WatchSummary, Watched};
 use crate::host::HostWork;
 use crate::machine;
 use crate::output::{REPORT, write_file};
 use crate::running::{
-    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, time_figure,
+    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, results_folder,
+    time_figure,
 };
 use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
 use crate::{interrupted, stop_early_when_interrupted};
@@ -84,7 +85,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     }
     warn(session, &samples);
     let checked = check(session, &running, if interrupted() { 0 } else { args.check_samples })?;
-    let folder = running.results_folder(session, args.output.as_ref())?;
+    let folder = results_folder(session, &running.opened.folder, args.output.as_ref())?;
     let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     let summary = Summary::new(&running, &samples, chip_steps, &report.layers, watch.as_ref());
     let json = summary.json(interrupted(), checked.as_ref());
@@ -127,7 +128,7 @@ fn check(session: &mut Session, running: &Running, samples: usize) -> Result<Opt
         return Ok(None);
     }
     match running.opened.quantized() {
-        Ok(quantized) => compare(session, running, None, &quantized, None, samples).map(Some),
+        Ok(quantized) => compare_integers(session, running, &quantized, samples).map(Some),
         Err(message) => {
             session.note(&format!("note: no sample was compared with the integer reference: {message}"));
             Ok(None)
@@ -189,7 +190,10 @@ pub(crate) fn class(running: &Running, trace: &Trace) -> Option<u32> {
             Some(train) => predicted_by_spikes(train, latency, running.data.steps),
             None => largest(&trace.counts),
         },
-        Readout::Membrane => predicted_by_membrane(trace.final_membrane.as_ref()?, running.neurons(name)?),
+        Readout::Membrane => {
+            let neurons = running.neurons(name)?;
+            predicted_by_membrane(trace.final_membrane.as_ref()?, (&neurons.units_per_volt, &neurons.v_offset))
+        }
     })
 }
 

@@ -249,7 +249,8 @@ impl<'a> InIntegers<'a> {
             }
             Readout::Membrane => {
                 let neurons = quantized.neurons[port.population].as_ref()?;
-                Some(predicted_by_membrane(trace.output_voltages.first()?, neurons))
+                let units = (&neurons.units_per_volt, &neurons.v_offset);
+                Some(predicted_by_membrane(trace.output_voltages.first()?, units))
             }
         });
         let membrane = || self.in_volts(&trace.output_voltages[0]);

@@ -12,7 +12,7 @@ mod ledger;
 mod report;
 mod sweep;
 mod targets;
-mod verify;
+pub(crate) mod verify;
 
 use crate::args::Command;
 use crate::session::{Outcome, Session};

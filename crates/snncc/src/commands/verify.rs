@@ -2,11 +2,14 @@
 
 use crate::args::VerifyArgs;
 use crate::commands::emulate::coding_name;
+use crate::data::Data;
 use crate::files::InputFile;
+use crate::machine;
 use crate::output::{REPORT, write_file};
-use crate::running::{Running, accuracy, json_counts};
+use crate::running::{Running, accuracy, json_counts, results_folder};
 use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
 use serde_json::{Map, Value as Json, json};
+use snncc_chip::HardwareModel;
 use snncc_data::SpikeTrain;
 use snncc_formats::data_files::{DataKind, read_samples, read_spikes};
 use snncc_formats::tensor_files::npz_names;
@@ -14,37 +17,95 @@ use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_ir::{Network, Node, QuantizedIr};
 use snncc_reference::float::{FloatNetwork, FloatOptions};
 use snncc_report::{
-    Basis, Figure, LayerRow, LossRow, Table, Value, VerificationSection, count_text, energy_text, time_text,
+    Basis, Figure, LayerRow, LossRow, ReportData, Table, Value, VerificationSection, count_text, energy_text, time_text,
 };
-use snncc_verify::{EmulatedChip, Plan, Verification, Witnesses, verify};
+use snncc_verify::{Chip, Compiled, EmulatedChip, Plan, SampleInput, Verification, Witnesses, verify};
 use std::path::Path;
 
 /// Samples, from the first on, whose membranes are compared in every step.
 const STATE_SAMPLES: usize = 4;
 
+/// A compiled network with its data, of either family of chips.
+pub(crate) struct Subject<'a> {
+    /// The output folder.
+    pub(crate) folder: &'a Path,
+    /// Name of the cost table.
+    pub(crate) costs: &'a str,
+    /// Layers that run on the host.
+    pub(crate) host: &'a [String],
+    /// Names of the input ports.
+    pub(crate) inputs: Vec<String>,
+    pub(crate) data: &'a Data,
+    pub(crate) compiled: Compiled<'a>,
+    pub(crate) model: &'a HardwareModel,
+    pub(crate) chip: &'a dyn Chip,
+    /// What a sample feeds network and chip.
+    pub(crate) sample: &'a (dyn Fn(usize) -> Result<SampleInput, Diagnostics> + Sync),
+}
+
 /// Verifies a compiled network.
 pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     session.json = args.json;
+    if machine::is_machine_folder(&args.dir) {
+        let ready = machine::Ready::open(session, &args.dir, &args.data)?;
+        let network = ready.opened.network().map_err(|message| session.fail_files(&message))?;
+        let report = ready.opened.report().map_err(|message| session.fail_files(&message))?;
+        return ready.with_subject(ready.data.count, |subject| run_on(session, args, subject, &network, report));
+    }
     let running = Running::open(session, &args.dir, &args.data)?;
     let quantized = running.opened.quantized().map_err(|message| session.fail_files(&message))?;
-    let float = float_network(&running.network).map_err(|problems| session.fail(problems, None))?;
+    let report = running.opened.report().map_err(|message| session.fail_files(&message))?;
+    with_subject(&running, &quantized, running.data.count, |subject| {
+        run_on(session, args, subject, &running.network, report)
+    })
+}
+
+/// The network of an output folder for chips with compartments. `samples` is how many will be run at most.
+fn with_subject<T>(
+    running: &Running,
+    quantized: &QuantizedIr,
+    samples: usize,
+    work: impl FnOnce(&Subject<'_>) -> T,
+) -> T {
+    let opened = &running.opened;
+    let chip = EmulatedChip::new(&running.program, true, samples < rayon::current_num_threads());
+    work(&Subject {
+        folder: &opened.folder,
+        costs: &opened.target.file.costs,
+        host: &opened.manifest.host,
+        inputs: running.program.inputs().map(|(name, _)| name.to_owned()).collect(),
+        data: &running.data,
+        compiled: Compiled::Compartments { quantized, image: &opened.image },
+        model: &opened.target.model,
+        chip: &chip,
+        sample: &|sample| running.sample(sample),
+    })
+}
+
+fn run_on(
+    session: &mut Session,
+    args: &VerifyArgs,
+    subject: &Subject<'_>,
+    network: &Network,
+    mut report: ReportData,
+) -> Outcome {
+    let float = float_network(network).map_err(|problems| session.fail(problems, None))?;
     if float.is_none() {
         session.note("note: the network is given in integers; there is no float reference to compare with");
     }
-    let other = args.reference.as_ref().map(|path| other_tool(path, &running, &quantized));
+    let other = args.reference.as_ref().map(|path| other_tool(path, subject));
     let other = other.transpose().map_err(|problems| session.fail(problems, None))?;
-    let verification = compare(session, &running, float.as_ref(), &quantized, other.as_deref(), usize::MAX)?;
-    let json = json_result(&running, &verification);
-    let folder = running.results_folder(session, args.output.as_ref())?;
-    let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
-    report.verification = Some(section(&running, &verification));
+    let verification = compare(session, subject, float.as_ref(), other.as_deref(), usize::MAX)?;
+    let json = json_result(subject, &verification);
+    let folder = results_folder(session, subject.folder, args.output.as_ref())?;
+    report.verification = Some(section(subject, &verification));
     write_file(&folder.join("verify.json"), pretty(&json).as_bytes())
         .and_then(|()| write_file(&folder.join(REPORT), report.to_json().as_bytes()))
         .map_err(|message| session.fail_files(&message))?;
     if args.json {
         print_json(&json);
     } else {
-        print(&text(&args.dir, &running, &report.layers, &verification, &folder));
+        print(&text(&args.dir, subject, &report.layers, &verification, &folder));
     }
     let problems = verification.diagnostics();
     if problems.is_empty() {
@@ -71,20 +132,28 @@ pub(crate) fn float_network(network: &Network) -> Result<Option<FloatNetwork>, D
 /// Spikes of another tool: by sample, by population.
 type OtherSpikes = Vec<Vec<(String, SpikeTrain)>>;
 
+/// Compares the emulator with the integer reference alone, on the first `limit` samples.
+pub(crate) fn compare_integers(
+    session: &mut Session,
+    running: &Running,
+    quantized: &QuantizedIr,
+    limit: usize,
+) -> Result<Verification, Failure> {
+    let samples = running.data.count.min(limit);
+    with_subject(running, quantized, samples, |subject| compare(session, subject, None, None, limit))
+}
+
 /// Runs all witnesses on the first `limit` samples.
 pub(crate) fn compare(
     session: &mut Session,
-    running: &Running,
+    subject: &Subject<'_>,
     float: Option<&FloatNetwork>,
-    quantized: &QuantizedIr,
     other: Option<&[Vec<(String, SpikeTrain)>]>,
     limit: usize,
 ) -> Result<Verification, Failure> {
-    let data = &running.data;
+    let data = subject.data;
     let samples = other.map_or(data.count, |other| other.len().min(data.count)).min(limit);
-    let chip = EmulatedChip::new(&running.program, true, samples < rayon::current_num_threads());
-    let witnesses =
-        Witnesses { float, quantized, image: &running.opened.image, model: &running.opened.target.model, chip: &chip };
+    let witnesses = Witnesses { float, compiled: subject.compiled, model: subject.model, chip: subject.chip };
     let bar = session.bar("verifying", samples as u64);
     let progress = || bar.inc(1);
     let tool = other.map(|other| move |sample: usize| other[sample].clone());
@@ -97,26 +166,26 @@ pub(crate) fn compare(
         other_tool: tool.as_ref().map(|tool| tool as _),
         progress: Some(&progress),
     };
-    let verification = verify(&witnesses, &plan, &|sample| running.sample(sample));
+    let verification = verify(&witnesses, &plan, subject.sample);
     bar.finish_and_clear();
     verification.map_err(|problems| session.fail(problems, None))
 }
 
 /// Reads the spikes of another tool: arrays of one sample as events or `(steps, neurons)`, or `(samples, steps, neurons)`.
-fn other_tool(path: &Path, running: &Running, quantized: &QuantizedIr) -> Result<OtherSpikes, Diagnostics> {
+fn other_tool(path: &Path, subject: &Subject<'_>) -> Result<OtherSpikes, Diagnostics> {
     let file = InputFile::read(path)?;
     let fault = |message: String| Diagnostics::from(Diagnostic::error(code::DATA_FILE, message));
     // What was fed is no result to compare.
-    let is_input = |name: &str| running.program.inputs().any(|(input, _)| input == name);
+    let is_input = |name: &str| subject.inputs.iter().any(|input| input == name);
     if let Ok(mut single) = read_spikes(&file.name(), &file.bytes) {
         single.retain(|(name, _)| !is_input(name));
         return Ok(vec![single]);
     }
     let mut names = npz_names(&file.bytes).map_err(|error| fault(format!("`{}`: {error}", file.name())))?;
     names.retain(|name| !is_input(name));
-    let mut samples: OtherSpikes = vec![Vec::new(); running.data.count];
+    let mut samples: OtherSpikes = vec![Vec::new(); subject.data.count];
     for name in &names {
-        let population = quantized.graph.populations.iter().find(|population| population.name == *name);
+        let population = subject.compiled.graph().populations.iter().find(|population| population.name == *name);
         let array = snncc_formats::tensor_files::read_npz(&file.bytes, name, 1 << 34)
             .map_err(|error| fault(format!("`{}`, array `{name}`: {error}", file.name())))?;
         let bytes = snncc_formats::tensor_files::write_npy(&array);
@@ -159,11 +228,19 @@ pub(crate) fn mismatches(verification: &Verification) -> u64 {
     exact.mismatches + exact.state_mismatches + exact.output_mismatches
 }
 
-fn json_result(running: &Running, verification: &Verification) -> Json {
+fn json_result(subject: &Subject<'_>, verification: &Verification) -> Json {
     let chip = &verification.chip;
     let parts = |list: &[(String, u128)], total: bool| {
         json_counts(list.iter().map(|(name, count)| (name.as_str(), *count)), total)
     };
+    let saturations: Map<String, Json> = verification
+        .saturations
+        .iter()
+        .map(|row| {
+            let counts = json!({ "integer": Value::from(row.integer), "emulator": Value::from(row.chip) });
+            (row.kind.clone(), counts)
+        })
+        .collect();
     let mut by_witness = Map::new();
     for witness in ["float", "integer", "emulator"] {
         let found = verification.accuracy.iter().find(|found| found.witness == witness);
@@ -185,12 +262,12 @@ fn json_result(running: &Running, verification: &Verification) -> Json {
             })
         })
         .collect();
-    let (input, input_sha256) = running.input();
+    let (input, input_sha256) = input(subject);
     json!({
         "samples": verification.samples,
         "steps": verification.network_steps,
         "chip_steps": verification.chip_steps,
-        "coding": coding_name(running.data.coding),
+        "coding": coding_name(subject.data.coding),
         "input": input,
         "input_sha256": input_sha256,
         "passed": verification.passes(),
@@ -205,7 +282,8 @@ fn json_result(running: &Running, verification: &Verification) -> Json {
         "time_ps": Value::from(chip.time_ps),
         "energy_fj": parts(&chip.energy_fj, true),
         "overflows": parts(&chip.overflows, false),
-        "host_layers": running.opened.manifest.host,
+        "saturations": saturations,
+        "host_layers": subject.host,
         "mismatches": mismatches(verification),
         "exact": verification.exact,
         "first_divergence": verification.exact.first,
@@ -215,7 +293,7 @@ fn json_result(running: &Running, verification: &Verification) -> Json {
     })
 }
 
-fn section(running: &Running, verification: &Verification) -> VerificationSection {
+fn section(subject: &Subject<'_>, verification: &Verification) -> VerificationSection {
     let exact = &verification.exact;
     let counted = |value: u64, unit: &str| Figure::new(value, unit, Basis::Counted, "verification");
     let losses = verification.losses.iter().map(|loss| {
@@ -232,7 +310,7 @@ fn section(running: &Running, verification: &Verification) -> VerificationSectio
         LossRow { layer: loss.population.clone(), measures }
     });
     VerificationSection {
-        input: running.input().0,
+        input: input(subject).0,
         samples: Figure::exact(verification.samples, "samples", "data"),
         steps: Figure::exact(verification.network_steps, "network steps", "command"),
         mismatches: counted(exact.mismatches + exact.state_mismatches + exact.output_mismatches, "values"),
@@ -249,8 +327,35 @@ fn section(running: &Running, verification: &Verification) -> VerificationSectio
     }
 }
 
+/// What saturated, if anything did: where both sides count the same it is the network's, not the compiler's.
+fn saturations(verification: &Verification) -> String {
+    let rows = verification.saturations.iter().filter(|row| row.integer > 0 || row.chip > 0);
+    rows.map(|row| {
+        let what = row.kind.replace('_', " ");
+        let number = |count: u128| snncc_report::number_text(count.into());
+        if row.integer == row.chip {
+            format!(
+                "saturated on both sides alike (costs accuracy, is no mismatch): {what}, {} times\n",
+                number(row.chip)
+            )
+        } else {
+            format!(
+                "saturated: {what}, {} times in the integer reference, {} times in the emulator\n",
+                number(row.integer),
+                number(row.chip)
+            )
+        }
+    })
+    .collect()
+}
+
+/// Name and hash of the first input file.
+fn input(subject: &Subject<'_>) -> (String, String) {
+    subject.data.files.first().cloned().unwrap_or_default()
+}
+
 /// The result for people.
-fn text(dir: &Path, running: &Running, rows: &[LayerRow], verification: &Verification, folder: &Path) -> String {
+fn text(dir: &Path, subject: &Subject<'_>, rows: &[LayerRow], verification: &Verification, folder: &Path) -> String {
     let exact = &verification.exact;
     let verdict = if exact.agrees() { "agree in every spike" } else { "DISAGREE" };
     let mut out = format!(
@@ -287,10 +392,10 @@ fn text(dir: &Path, running: &Running, rows: &[LayerRow], verification: &Verific
             verification.samples
         );
     }
-    if let Some(host) = &running.host {
-        let names: Vec<&str> = host.layers.iter().map(|layer| layer.name.as_str()).collect();
-        out += &format!("on the host, and so equal to the float reference: {}\n", names.join(", "));
+    if !subject.host.is_empty() {
+        out += &format!("on the host, and so equal to the float reference: {}\n", subject.host.join(", "));
     }
+    out += &saturations(verification);
     let chip = &verification.chip;
     let samples = verification.samples.max(1) as f64;
     let energy: u128 = chip.energy_fj.iter().map(|(_, part)| part).sum();
@@ -299,7 +404,7 @@ fn text(dir: &Path, running: &Running, rows: &[LayerRow], verification: &Verific
         snncc_report::number_text((chip.synaptic_events as f64 / samples).into()),
         time_text(chip.time_ps as f64 / samples),
         energy_text(energy as f64 / samples),
-        running.opened.target.file.costs
+        subject.costs
     );
     out += &format!("all figures in {}\n", folder.display());
     out
