@@ -525,9 +525,7 @@ impl Opened {
         Self::open_with(folder, Image::from_bytes).map_err(|mut problems| {
             for problem in problems.0.iter_mut().filter(|problem| problem.code == code::WRONG_CHIP) {
                 problem.help.push(
-                    "SpiNNaker-like machines have `check`, `compile`, `emulate` (which compares its first samples with the \
-                     integer reference) and `report`"
-                        .to_owned(),
+                    "SpiNNaker-like machines have `check`, `compile`, `emulate`, `verify` and `report`".to_owned(),
                 );
             }
             problems
