@@ -112,6 +112,23 @@ pub(crate) fn measure(
     Ok(measured)
 }
 
+/// The class that the spiking network gives each of some samples.
+pub(crate) fn classes(
+    built: &Built,
+    data: &CalibrationData<'_>,
+    samples: &[usize],
+    steps: u32,
+) -> Result<Vec<usize>, Diagnostics> {
+    let network = FloatNetwork::new(&built.network, &FloatOptions::default())?;
+    let record = Record::default();
+    let class = |sample: &usize| -> Result<usize, Diagnostics> {
+        let stimulus = data.stimulus(*sample, steps)?;
+        let trace = network.run(&stimulus.input(), steps, &record)?;
+        Ok(trace.outputs.first().map_or(0, |output| output.class()))
+    };
+    samples.par_iter().map(class).collect::<Vec<_>>().into_iter().collect()
+}
+
 /// The values that inputs and layers of spikes show over the steps, in units of the trained network: for each of `sources` the
 /// first `samples` samples, one after the other. Of an input, what its coding makes of it.
 pub(crate) fn values(

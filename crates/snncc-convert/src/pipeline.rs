@@ -5,7 +5,7 @@ use crate::correct::{self, Means};
 use crate::data::CalibrationData;
 use crate::early_exit::{self, ExitCalibration};
 use crate::noise;
-use crate::options::{ConvertOptions, Filter, MaxPooling};
+use crate::options::{ConvertOptions, Correction, Filter, MaxPooling};
 use crate::prepare::{self, Prepared};
 use crate::scales::{self, Scales};
 use crate::statistics::{self, LayerStatistics};
@@ -183,7 +183,15 @@ fn convert_with(
         })
         .collect();
     let trained = weights::trained_layers(ann, &prepared);
-    let corrected = correct::correct(&prepared, &trained, &scales, &wanted, data, options, progress)?;
+    let mut corrected = correct::correct(&prepared, &trained, &scales, &wanted, data, options, progress)?;
+    if options.correction == Correction::Weights && !corrected.weights.is_empty() {
+        let still = ConvertOptions { correction: Correction::Both, ..options.clone() };
+        let still = correct::correct(&prepared, &[], &scales, &wanted, data, &still, progress)?;
+        let build =
+            |with: &correct::Corrected| build::build(&with.ann, &scales, &with.corrections, data.ranges(), options);
+        let classes = classes(&prepared.ann, data, data.count().min(weights::SAMPLES))?;
+        corrected = weights::better(corrected, still, build, &classes, data, options.steps)?;
+    }
     let plain = build::build(&prepared.ann, &scales, &Corrections::new(), data.ranges(), options)?;
     let built = build::build(&corrected.ann, &scales, &corrected.corrections, data.ranges(), options)?;
     let samples = data.count().min(COMPARED_SAMPLES);

@@ -7,7 +7,8 @@
 //! (`ridge`). (Li et al., *A free lunch from ANN*, ICML 2021, reach for the same by gradient descent on each layer.)
 //!
 //! Samples are split: one in [`HELD_OUT`] is never learned from, and by these it is decided how far weights move, or that they
-//! stay. Weights are shared by all positions of a convolution; of these some are looked at, spread evenly and differently for
+//! stay. At last the network with all changes is compared with the one without, by these samples too: layers that are nearer to
+//! what they should be do not always make a better network (`better`). Weights are shared by all positions of a convolution; of these some are looked at, spread evenly and differently for
 //! each sample.
 //!
 //! **Invariant:** the squared error on the samples held out never rises, and the result depends on no number of threads.
@@ -17,7 +18,7 @@ mod ridge;
 mod windows;
 
 use crate::build::Built;
-use crate::correct;
+use crate::correct::{self, Corrected};
 use crate::data::CalibrationData;
 use crate::prepare::Prepared;
 use ridge::Moments;
@@ -28,8 +29,11 @@ use snncc_reference::ann::AnnExecutor;
 use std::collections::BTreeMap;
 use windows::Windows;
 
-/// Samples that weights are fitted to, at most.
-const SAMPLES: usize = 2000;
+/// Samples that weights are fitted to: so many where positions make up for it, and so many at most.
+const LEAST_SAMPLES: usize = 500;
+pub(crate) const SAMPLES: usize = 2000;
+/// Positions of a sample that are looked at; more look alike.
+const POSITIONS: usize = 1 << 5;
 /// One sample of so many is held out.
 const HELD_OUT: usize = 4;
 /// Inputs of a map whose weights can be moved; the moments of more would take more than 256 MiB.
@@ -56,6 +60,8 @@ pub enum WeightOutcome {
     BiasMoved,
     /// Nothing was better.
     Kept,
+    /// A change was better for the layer, but the network with all changes named the trained network's class less often.
+    TakenBack,
     /// Nothing was tried: the map has more inputs than is bearable.
     TooWide,
     /// Nothing was tried: many weights are 0, and each that moved would be a synapse more.
@@ -89,6 +95,15 @@ pub struct WeightReport {
 }
 
 impl WeightReport {
+    /// The report when the weights are as they were after all.
+    fn taken_back(&mut self) {
+        if matches!(self.outcome, WeightOutcome::Moved | WeightOutcome::BiasMoved) {
+            self.outcome = WeightOutcome::TakenBack;
+            self.ridge = None;
+            (self.error[1], self.squares[1]) = (self.error[0], self.squares[0]);
+        }
+    }
+
     /// The error of several layers taken together, as [`WeightReport::error`]; `None` where nothing was measured.
     pub fn joint_error<'a>(reports: impl IntoIterator<Item = &'a Self>) -> Option<[f64; 2]> {
         let mut sums = ([0.0; 2], 0.0);
@@ -120,6 +135,40 @@ pub(crate) fn trained_layers(original: &Ann, prepared: &Prepared) -> Vec<AnnNode
     prepared.ann.nodes().ids().filter(is_trained).collect()
 }
 
+/// Takes the weights back if that is better for the network as a whole: `moved` and `still` are corrected with moved weights and
+/// without, `wanted` is the class that the trained network gives each sample. On the samples held out, those that lose their class
+/// are compared with those that find it; what is within the standard deviation of chance, the root of their number, counts for
+/// nothing.
+///
+/// # Errors
+/// What the float reference finds in the networks.
+pub(crate) fn better(
+    moved: Corrected,
+    still: Corrected,
+    build: impl Fn(&Corrected) -> Result<Built, Diagnostics>,
+    wanted: &[usize],
+    data: &CalibrationData<'_>,
+    steps: u32,
+) -> Result<Corrected, Diagnostics> {
+    let held_out: Vec<usize> = (0..wanted.len()).filter(|sample| is_held_out(*sample)).collect();
+    let of_moved = correct::classes(&build(&moved)?, data, &held_out, steps)?;
+    let of_still = correct::classes(&build(&still)?, data, &held_out, steps)?;
+    let (mut lost, mut found) = (0.0, 0.0);
+    for ((sample, moved), still) in held_out.iter().zip(of_moved).zip(of_still) {
+        match (moved == wanted[*sample], still == wanted[*sample]) {
+            (false, true) => lost += 1.0,
+            (true, false) => found += 1.0,
+            _ => {}
+        }
+    }
+    if lost - found <= f64::sqrt(lost + found) {
+        return Ok(moved);
+    }
+    let mut weights = moved.weights;
+    weights.iter_mut().for_each(WeightReport::taken_back);
+    Ok(Corrected { weights, ..still })
+}
+
 /// For each of `targets` in the network that is being made (`tuned`): moves the weights. `layers` are those of spikes, and `build`
 /// gives the spiking form of a network as it is corrected so far, which is all before the targets. Reports come in the order of
 /// the targets.
@@ -141,7 +190,8 @@ pub(crate) fn tune(
     sources.sort_unstable();
     sources.dedup();
     let elements: usize = sources.iter().map(|id| trained.nodes()[*id].shape.iter().product::<usize>()).sum();
-    let samples = data.count().min(SAMPLES).min(HELD_VALUES / elements.max(1));
+    let wanted = tries.iter().map(Try::samples).max().unwrap_or(0);
+    let samples = data.count().min(wanted).min(HELD_VALUES / elements.max(1));
     // Nothing behind the sources need spike.
     let built = build(&up_to(tuned, &sources))?;
     let spiking = correct::values(&built, trained, &sources, data, samples, steps)?;
@@ -245,13 +295,24 @@ impl Try {
         Self { target, windows, sources, refused }
     }
 
-    /// Positions that are looked at in a sample, and samples.
-    fn extent(&self, samples: usize) -> (usize, usize) {
-        let Windows { groups, inputs, positions, outputs, .. } = self.windows;
+    /// Rows that are wanted and bearable.
+    fn most_rows(&self) -> usize {
+        let Windows { groups, inputs, outputs, .. } = self.windows;
         let row = (groups * (inputs + outputs)).max(1);
         let rows = (ROWS_PER_INPUT * inputs).max(LEAST_ROWS);
-        let rows = rows.min(ROW_ELEMENTS / row).min(WORK / (row * inputs).max(1));
-        let each = (rows / samples.max(1)).clamp(1, positions.max(1));
+        rows.min(ROW_ELEMENTS / row).min(WORK / (row * inputs).max(1))
+    }
+
+    /// Samples that are wanted.
+    fn samples(&self) -> usize {
+        let each = self.windows.positions.clamp(1, POSITIONS);
+        if self.refused.is_some() { 0 } else { self.most_rows().div_ceil(each).clamp(LEAST_SAMPLES, SAMPLES) }
+    }
+
+    /// Positions that are looked at in a sample, and samples.
+    fn extent(&self, samples: usize) -> (usize, usize) {
+        let rows = self.most_rows();
+        let each = (rows / samples.max(1)).clamp(1, self.windows.positions.clamp(1, POSITIONS));
         (each, samples.min(rows))
     }
 
@@ -288,7 +349,7 @@ impl Try {
             }
             let elements = if node == probe.input { input_elements } else { output_elements };
             for (at, value) in value.chunks_exact(elements).enumerate() {
-                let held_out = (first + at) % HELD_OUT == HELD_OUT - 1;
+                let held_out = is_held_out(first + at);
                 for position in chosen_positions(first + at, each, positions) {
                     for group in 0..groups {
                         let (x, r) = &mut chunk.parts[usize::from(held_out)][group];
@@ -387,6 +448,10 @@ pub(crate) fn before(ann: &Ann, target: AnnNodeId, ends: &[AnnNodeId]) -> (Vec<A
     (sources, through)
 }
 
+fn is_held_out(sample: usize) -> bool {
+    sample % HELD_OUT == HELD_OUT - 1
+}
+
 /// `each` of `positions` positions, one in every equal part of them; where in its part depends on the sample.
 fn chosen_positions(sample: usize, each: usize, positions: usize) -> impl Iterator<Item = usize> {
     // Multiples of the golden section are spread evenly, however many they are.
@@ -397,6 +462,54 @@ fn chosen_positions(sample: usize, each: usize, positions: usize) -> impl Iterat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::{self, Corrections};
+    use crate::options::ConvertOptions;
+    use snncc_data::{Coding, SampleValues, Samples};
+    use snncc_ir::ann::AnnLinear;
+
+    /// Three classes, each of which is an input, or the next one.
+    fn corrected(turn: usize) -> Corrected {
+        let mut ann = Ann::new();
+        let x = ann.push_input("x", vec![3]);
+        let weight: Vec<f32> = (0..9).map(|at| f32::from(u8::from((at / 3 + turn) % 3 == at % 3))).collect();
+        let linear = AnnLinear { weight: AnnTensor::new(vec![3, 3], weight), bias: None };
+        let y = ann.push("y", AnnOp::Linear(linear), vec![x], None).unwrap();
+        ann.outputs.push(("y".into(), y));
+        let report = WeightReport {
+            node: y,
+            name: "y".into(),
+            outcome: WeightOutcome::Moved,
+            inputs: 3,
+            rows: [6, 2],
+            ridge: Some(0.1),
+            error: [0.5, 0.25],
+            squares: [1.0, 0.25],
+            wanted_squares: 4.0,
+        };
+        Corrected { ann, corrections: Corrections::new(), weights: vec![report] }
+    }
+
+    #[test]
+    fn a_network_that_is_worse_gets_its_weights_back() {
+        let levels: Vec<u8> = (0..24).map(|at| if at % 3 == at / 3 % 3 { 255 } else { 40 }).collect();
+        let samples = Samples::new(8, vec![3], None, SampleValues::U8 { values: levels, full_scale: 255 }).unwrap();
+        let data = CalibrationData::new(&corrected(0).ann, &[&samples], 8, Coding::RateRounded, 1).unwrap();
+        let options = ConvertOptions::default();
+        let build =
+            |with: &Corrected| build::build(&with.ann, &BTreeMap::new(), &with.corrections, data.ranges(), &options);
+        let wanted: Vec<usize> = (0..8).map(|sample| sample % 3).collect();
+        for (moved, still, outcome, error) in [
+            (1, 0, WeightOutcome::TakenBack, [0.5, 0.5]),
+            (0, 1, WeightOutcome::Moved, [0.5, 0.25]),
+            (0, 0, WeightOutcome::Moved, [0.5, 0.25]),
+        ] {
+            let chosen = better(corrected(moved), corrected(still), build, &wanted, &data, 8).unwrap();
+            assert_eq!((chosen.weights[0].outcome, chosen.weights[0].error), (outcome, error));
+            assert_eq!(WeightReport::joint_error(&chosen.weights), Some(error));
+            let AnnOp::Linear(layer) = &chosen.ann.nodes()[chosen.weights[0].node].op else { unreachable!() };
+            assert_eq!(layer.weight.get(0), 1.0);
+        }
+    }
 
     #[test]
     fn positions_are_spread() {

@@ -101,6 +101,7 @@ fn weights_text(weights: &[WeightReport]) -> String {
             WeightOutcome::Moved => format!("moved, ridge {}", ridge.unwrap_or_default()),
             WeightOutcome::BiasMoved => "only the bias moved".to_owned(),
             WeightOutcome::Kept => "kept: no change is better on the samples held out".to_owned(),
+            WeightOutcome::TakenBack => "kept: the network as a whole named fewer classes right".to_owned(),
             WeightOutcome::TooWide => "kept: too many inputs to fit".to_owned(),
             WeightOutcome::Pruned => "kept: pruned, and changes would be synapses".to_owned(),
         };
