@@ -14,13 +14,17 @@
 //! **Invariant:** the squared error on the samples held out never rises, and the result depends on no number of threads.
 
 mod cholesky;
+mod probe;
 mod ridge;
 mod windows;
+
+pub(crate) use probe::before;
 
 use crate::build::Built;
 use crate::correct::{self, Corrected};
 use crate::data::CalibrationData;
 use crate::prepare::Prepared;
+use probe::{Port, Probe, up_to};
 use ridge::Moments;
 use serde::Serialize;
 use snncc_ids::{AnnNodeId, Diagnostics};
@@ -255,23 +259,6 @@ struct Chunk {
     wanted_squares: f64,
 }
 
-/// The trained network up to a layer, and beside it the layer as it reads spikes.
-struct Probe {
-    ann: Ann,
-    /// Where the values of each input come from.
-    ports: Vec<Port>,
-    wanted: AnnNodeId,
-    input: AnnNodeId,
-    output: AnnNodeId,
-}
-
-enum Port {
-    /// An input of the trained network.
-    Data(usize),
-    /// A layer of spikes, or an input as it is coded.
-    Spiking(AnnNodeId),
-}
-
 impl Try {
     fn new(trained: &Ann, target: AnnNodeId, layers: &[AnnNodeId]) -> Self {
         let node = &trained.nodes()[target];
@@ -327,7 +314,7 @@ impl Try {
     ) -> Result<Rows, Diagnostics> {
         let Windows { groups, inputs, outputs, positions, .. } = self.windows;
         let (each, samples) = self.extent(samples);
-        let probe = self.probe(trained, tuned);
+        let probe = Probe::new(trained, tuned, self.target, &self.sources);
         let executor = AnnExecutor::new(&probe.ann)?;
         let data = data.values();
         let port = |(port, elements): (&Port, &usize)| -> &[f32] {
@@ -377,75 +364,6 @@ impl Try {
         });
         Ok(rows)
     }
-
-    /// Both networks in one, so that a chunk of samples sees them side by side.
-    fn probe(&self, trained: &Ann, tuned: &Ann) -> Probe {
-        let mut ann = Ann::new();
-        let mut ports = Vec::new();
-        let inputs: Vec<AnnNodeId> = trained.inputs().collect();
-        let (_, through) = before(trained, self.target, &[]);
-        let first = copy(&mut ann, trained, &inputs, &through);
-        let data = |id: &AnnNodeId| inputs.iter().position(|input| input == id).map(Port::Data);
-        ports.extend(inputs.iter().filter_map(data));
-        let wanted = first[&self.target];
-
-        let (_, through) = before(tuned, self.target, &self.sources);
-        let second = copy(&mut ann, tuned, &self.sources, &through);
-        ports.extend(self.sources.iter().copied().map(Port::Spiking));
-        let (input, output) = (second[&tuned.nodes()[self.target].inputs[0]], second[&self.target]);
-        ann.outputs = [wanted, input, output].map(|id| (String::new(), id)).to_vec();
-        Probe { ann, ports, wanted, input, output }
-    }
-}
-
-/// The network up to the last of `nodes` and of its own inputs, without outputs. Its nodes have the numbers they had.
-fn up_to(ann: &Ann, nodes: &[AnnNodeId]) -> Ann {
-    let last = ann.inputs().chain(nodes.iter().copied()).max();
-    let mut part = Ann::new();
-    for node in ann.nodes().iter().take(last.map_or(0, |last| last.0 as usize + 1)) {
-        let pushed = match &node.op {
-            AnnOp::Input => Ok(part.push_input(node.name.clone(), node.shape.clone())),
-            op => part.push(node.name.clone(), op.clone(), node.inputs.clone(), Some(node.shape.clone())),
-        };
-        pushed.expect("bug in snncc: a node of a network that exists");
-    }
-    part
-}
-
-/// Copies nodes of a network, in topological order; `sources` become inputs. Gives their new numbers.
-fn copy(to: &mut Ann, from: &Ann, sources: &[AnnNodeId], nodes: &[AnnNodeId]) -> BTreeMap<AnnNodeId, AnnNodeId> {
-    let input = |id: &AnnNodeId| (*id, to.push_input(id.0.to_string(), from.nodes()[*id].shape.clone()));
-    let mut places: BTreeMap<AnnNodeId, AnnNodeId> = sources.iter().map(input).collect();
-    for id in nodes {
-        let node = &from.nodes()[*id];
-        let inputs = node.inputs.iter().map(|input| places[input]).collect();
-        let pushed = to.push(id.0.to_string(), node.op.clone(), inputs, Some(node.shape.clone()));
-        places.insert(*id, pushed.expect("bug in snncc: a node of a network that exists"));
-    }
-    places
-}
-
-/// What `target` reads, up to `ends` and inputs of the network: these, and the nodes between them and it, itself included. Both
-/// in topological order.
-pub(crate) fn before(ann: &Ann, target: AnnNodeId, ends: &[AnnNodeId]) -> (Vec<AnnNodeId>, Vec<AnnNodeId>) {
-    let mut is_read: Vec<bool> = vec![false; target.0 as usize + 1];
-    let (mut sources, mut through) = (Vec::new(), Vec::new());
-    is_read[target.0 as usize] = true;
-    for id in (0..=target.0).rev().map(AnnNodeId) {
-        if !is_read[id.0 as usize] {
-            continue;
-        }
-        let node = &ann.nodes()[id];
-        if id != target && (ends.contains(&id) || matches!(node.op, AnnOp::Input)) {
-            sources.push(id);
-            continue;
-        }
-        through.push(id);
-        node.inputs.iter().for_each(|input| is_read[input.0 as usize] = true);
-    }
-    sources.reverse();
-    through.reverse();
-    (sources, through)
 }
 
 fn is_held_out(sample: usize) -> bool {
