@@ -6,12 +6,16 @@
 //! a part of the rate: a bias undoes it. One run cannot tell them apart, two runs of different length can; with one, what
 //! exceeds a threshold is taken to be the second kind. (Li et al., *A free lunch from ANN*, ICML 2021, correct the bias alone.)
 //!
+//! Weights, if they are to be moved, are so before the means of the layer that they lead to (`weights`).
+//!
 //! **Invariant:** a layer is corrected after all layers before it, so that it sees their corrected spikes.
 
 use crate::build::{self, Built, Corrections, LayerCorrection, MemoryKind};
 use crate::data::CalibrationData;
 use crate::options::{ConvertOptions, Correction, NeuronKind};
 use crate::pipeline::Progress;
+use crate::prepare::Prepared;
+use crate::weights::{self, WeightReport};
 use rayon::prelude::*;
 use snncc_ids::{AnnNodeId, Diagnostics};
 use snncc_ir::Calibration;
@@ -42,6 +46,15 @@ pub(crate) struct Measured {
     pub(crate) classes: Vec<usize>,
     /// What quantizer and placer want to know.
     pub(crate) calibration: Calibration,
+}
+
+/// What a conversion is corrected by.
+pub(crate) struct Corrected {
+    /// The prepared network, with the weights that the spiking network gets.
+    pub(crate) ann: Ann,
+    pub(crate) corrections: Corrections,
+    /// What became of weights, if these were to be moved.
+    pub(crate) weights: Vec<WeightReport>,
 }
 
 /// What one sample leaves behind.
@@ -99,6 +112,64 @@ pub(crate) fn measure(
     Ok(measured)
 }
 
+/// The class that the spiking network gives each of some samples.
+pub(crate) fn classes(
+    built: &Built,
+    data: &CalibrationData<'_>,
+    samples: &[usize],
+    steps: u32,
+) -> Result<Vec<usize>, Diagnostics> {
+    let network = FloatNetwork::new(&built.network, &FloatOptions::default())?;
+    let record = Record::default();
+    let class = |sample: &usize| -> Result<usize, Diagnostics> {
+        let stimulus = data.stimulus(*sample, steps)?;
+        let trace = network.run(&stimulus.input(), steps, &record)?;
+        Ok(trace.outputs.first().map_or(0, |output| output.class()))
+    };
+    samples.par_iter().map(class).collect::<Vec<_>>().into_iter().collect()
+}
+
+/// The values that inputs and layers of spikes show over the steps, in units of the trained network: for each of `sources` the
+/// first `samples` samples, one after the other. Of an input, what its coding makes of it.
+pub(crate) fn values(
+    built: &Built,
+    ann: &Ann,
+    sources: &[AnnNodeId],
+    data: &CalibrationData<'_>,
+    samples: usize,
+    steps: u32,
+) -> Result<BTreeMap<AnnNodeId, Vec<f32>>, Diagnostics> {
+    let network = FloatNetwork::new(&built.network, &FloatOptions::default())?;
+    let record = Record::default();
+    let run = |sample: usize| -> Result<Vec<Vec<f32>>, Diagnostics> {
+        let stimulus = data.stimulus(sample, steps)?;
+        let trace = network.observe(&stimulus.input(), steps, &record)?;
+        let mut inputs = trace.populations.iter().filter(|population| population.is_input).zip(data.ranges());
+        let inputs: BTreeMap<AnnNodeId, _> = ann.inputs().zip(&mut inputs).collect();
+        let value = |source: &AnnNodeId| -> Vec<f32> {
+            let layer = built.layers.iter().find(|layer| layer.node == *source);
+            let (population, scales, plane, low) = match (layer, inputs.get(source)) {
+                (Some(layer), _) => (trace.population(&layer.name), layer.scales.clone(), layer.plane, 0.0),
+                (None, Some((input, (low, high)))) => (Some(*input), vec![high - low], usize::MAX, *low),
+                (None, None) => (None, Vec::new(), 1, 0.0),
+            };
+            let population = population.expect("bug in snncc: a layer without population");
+            let activity = &population.statistics.as_ref().expect("bug in snncc: observed").activity;
+            let value = |(at, sum): (usize, &f64)| (low + scales[at / plane] * sum / f64::from(steps)) as f32;
+            activity.iter().enumerate().map(value).collect()
+        };
+        Ok(sources.iter().map(value).collect())
+    };
+    let mut values: Vec<Vec<f32>> = vec![Vec::new(); sources.len()];
+    for first in (0..samples).step_by(SAMPLES_AT_ONCE) {
+        let part = first..samples.min(first + SAMPLES_AT_ONCE);
+        for run in part.into_par_iter().map(run).collect::<Vec<_>>() {
+            values.iter_mut().zip(run?).for_each(|(values, of_sample)| values.extend(of_sample));
+        }
+    }
+    Ok(sources.iter().copied().zip(values).collect())
+}
+
 /// Factors on the thresholds of neurons that lose at every spike what is above the threshold.
 ///
 /// With the mean loss `o` a spike, `n` spikes take `n (θ + o)` from the membrane where the trained network's activation asks for
@@ -109,29 +180,44 @@ fn overshoot_factors(wanted: &[f64], means: &[f64]) -> Vec<f64> {
     wanted.iter().zip(means).map(factor).collect()
 }
 
-/// Finds the corrections of all layers. `wanted` are the trained network's means.
+/// Finds the corrections of all layers. `wanted` are the trained network's means, `trained` the layers whose weights can be moved.
 ///
 /// # Errors
 /// What the float reference finds in the network.
 pub(crate) fn correct(
-    ann: &Ann,
+    prepared: &Prepared,
+    trained: &[AnnNodeId],
     scales: &BTreeMap<AnnNodeId, Vec<f64>>,
     wanted: &Means,
     data: &CalibrationData<'_>,
     options: &ConvertOptions,
     progress: &dyn Progress,
-) -> Result<Corrections, Diagnostics> {
-    let mut corrections = Corrections::new();
+) -> Result<Corrected, Diagnostics> {
+    let (mut ann, mut corrections, mut reports) = (prepared.ann.clone(), Corrections::new(), Vec::new());
     if options.correction == Correction::None {
-        return Ok(corrections);
+        return Ok(Corrected { ann, corrections, weights: reports });
     }
-    let layers = build::spiking_layers(ann, options);
+    let layers = build::spiking_layers(&ann, options);
+    let moves_weights = options.correction == Correction::Weights;
+    let most_runs = if moves_weights { layers.len() } else { MOST_RUNS };
+    let mut waiting = if moves_weights { trained } else { &[] };
+    let mut move_weights = |ann: &mut Ann, corrections: &Corrections, targets: &[AnnNodeId]| {
+        if !targets.is_empty() {
+            let build = |ann: &Ann| build::build(ann, scales, corrections, data.ranges(), options);
+            reports.extend(weights::tune(&prepared.ann, ann, targets, &layers, build, data, options.steps)?);
+        }
+        Ok::<(), Diagnostics>(())
+    };
     let samples = data.count().min(SAMPLES);
     let short = (options.steps / SHORT_RUN).max(1);
-    let groups = layers.chunks(layers.len().div_ceil(MOST_RUNS).max(1));
+    let groups = layers.chunks(layers.len().div_ceil(most_runs.max(1)).max(1));
     progress.begin("correct", groups.len());
     for group in groups {
-        let mut built = build::build(ann, scales, &corrections, data.ranges(), options)?;
+        // Whatever spikes before these is corrected.
+        let ready = waiting.partition_point(|id| group.last().is_some_and(|last| id <= last));
+        move_weights(&mut ann, &corrections, &waiting[..ready])?;
+        waiting = &waiting[ready..];
+        let mut built = build::build(&ann, scales, &corrections, data.ranges(), options)?;
         if options.reset == Reset::ToValue && options.neuron == NeuronKind::IntegrateAndFire {
             let run = measure(&built, data, samples, options.steps)?;
             for layer in built
@@ -142,11 +228,13 @@ pub(crate) fn correct(
                 let threshold = overshoot_factors(&wanted[&layer.node], &run.means[&layer.node]);
                 corrections.insert(layer.node, LayerCorrection { threshold, ..LayerCorrection::default() });
             }
-            built = build::build(ann, scales, &corrections, data.ranges(), options)?;
+            built = build::build(&ann, scales, &corrections, data.ranges(), options)?;
         }
         let long_run = measure(&built, data, samples, options.steps)?;
         let short_run = match options.correction {
-            Correction::Both if short < options.steps => Some(measure(&built, data, samples, short)?),
+            Correction::Both | Correction::Weights if short < options.steps => {
+                Some(measure(&built, data, samples, short)?)
+            }
             _ => None,
         };
         for layer in built.layers.iter().filter(|layer| group.contains(&layer.node)) {
@@ -187,5 +275,6 @@ pub(crate) fn correct(
         }
         progress.advance(1);
     }
-    Ok(corrections)
+    move_weights(&mut ann, &corrections, waiting)?;
+    Ok(Corrected { ann, corrections, weights: reports })
 }

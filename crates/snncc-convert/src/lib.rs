@@ -6,7 +6,7 @@
 //! 3. [`choose`](scales::choose): the scale of each channel, the activation that a spike in every step stands for.
 //! 4. `build`: the [`Network`](snncc_ir::Network) of integrate-and-fire neurons.
 //! 5. `correct`: the spiking network runs on the calibration data, and biases and initial potentials are moved until the mean
-//!    of every channel agrees with the trained network's. No labels are used.
+//!    of every channel agrees with the trained network's; if asked for, weights are fitted to the spikes first. No labels are used.
 //! 6. [`early_exit`]: how clear an answer must be for a run to stop before its last step.
 //!
 //! **Invariant:** nothing is dropped or replaced silently: what is not exact is a diagnostic and a line of the report.
@@ -22,8 +22,10 @@ pub mod prepare;
 pub mod scales;
 pub mod stages;
 pub mod statistics;
+mod weights;
 
 pub use data::CalibrationData;
 pub use early_exit::ExitCalibration;
 pub use options::ConvertOptions;
 pub use pipeline::{Converted, LayerReport, NoProgress, Progress, convert};
+pub use weights::{WeightOutcome, WeightReport};

@@ -186,6 +186,8 @@ pub enum Correction {
     Potential,
     /// Both, told apart by runs of different length.
     Both,
+    /// As `Both`; before that the weights of each layer, which are fitted to the spikes that reach it.
+    Weights,
 }
 
 /// What is read from the last layer.

@@ -5,10 +5,11 @@ use crate::correct::{self, Means};
 use crate::data::CalibrationData;
 use crate::early_exit::{self, ExitCalibration};
 use crate::noise;
-use crate::options::{ConvertOptions, Filter, MaxPooling};
+use crate::options::{ConvertOptions, Correction, Filter, MaxPooling};
 use crate::prepare::{self, Prepared};
 use crate::scales::{self, Scales};
 use crate::statistics::{self, LayerStatistics};
+use crate::weights::{self, WeightReport};
 use serde::Serialize;
 use snncc_ids::{AnnNodeId, Diagnostics, IdVec};
 use snncc_ir::Network;
@@ -42,12 +43,14 @@ impl Progress for NoProgress {}
 pub struct Converted {
     /// The spiking network, with the coding, steps and input ranges that it was made for.
     pub network: Network,
-    /// The rewritten trained network.
+    /// The rewritten trained network, with its own weights.
     pub prepared: Prepared,
     /// Spiking layers, inputs of a layer before it.
     pub layers: Vec<build::BuiltLayer>,
     /// What conversion did to each layer.
     pub report: Vec<LayerReport>,
+    /// What became of the weights of trained layers, if these were to be moved, inputs of a layer before it.
+    pub weights: Vec<WeightReport>,
     /// Share of the calibration samples on which trained and spiking network name the same class.
     pub agreement: f64,
     /// The synaptic filter, chosen if it was to be.
@@ -83,6 +86,10 @@ pub struct LayerReport {
     pub latency_steps: u32,
     /// Steps beyond these until filters and leaking membranes, up to this layer's own, have followed their input to 95 %.
     pub settling_steps: f64,
+    /// Error of what the layer is given, before its activation, with the trained weights and with those it has: of the layers with
+    /// weights before it on samples held out, root of the mean square relative to the trained network's values. `None` unless
+    /// weights were to be moved.
+    pub input_error: Option<[f64; 2]>,
 }
 
 /// Converts `ann`.
@@ -175,16 +182,30 @@ fn convert_with(
             (layer.node, layer.channels.iter().map(mean).collect())
         })
         .collect();
-    let corrections = correct::correct(&prepared.ann, &scales, &wanted, data, options, progress)?;
+    let trained = weights::trained_layers(ann, &prepared);
+    let mut corrected = correct::correct(&prepared, &trained, &scales, &wanted, data, options, progress)?;
+    if options.correction == Correction::Weights && !corrected.weights.is_empty() {
+        let still = ConvertOptions { correction: Correction::Both, ..options.clone() };
+        let still = correct::correct(&prepared, &[], &scales, &wanted, data, &still, progress)?;
+        let build =
+            |with: &correct::Corrected| build::build(&with.ann, &scales, &with.corrections, data.ranges(), options);
+        let classes = classes(&prepared.ann, data, data.count().min(weights::SAMPLES))?;
+        corrected = weights::better(corrected, still, build, &classes, data, options.steps)?;
+    }
     let plain = build::build(&prepared.ann, &scales, &Corrections::new(), data.ranges(), options)?;
-    let built = build::build(&prepared.ann, &scales, &corrections, data.ranges(), options)?;
+    let built = build::build(&corrected.ann, &scales, &corrected.corrections, data.ranges(), options)?;
     let samples = data.count().min(COMPARED_SAMPLES);
     progress.begin("compare", 2);
     let before = correct::measure(&plain, data, samples, options.steps)?;
     progress.advance(1);
     let after = correct::measure(&built, data, samples, options.steps)?;
     progress.advance(1);
-    let report = report(&prepared.ann, &built, (&chosen, &wanted), [&before, &after], options);
+    let mut report = report(&prepared.ann, &built, (&chosen, &wanted), [&before, &after], options);
+    let spiking: Vec<AnnNodeId> = built.layers.iter().map(|layer| layer.node).collect();
+    for (row, layer) in report.iter_mut().zip(&built.layers) {
+        let (_, read) = weights::before(&prepared.ann, layer.node, &spiking);
+        row.input_error = WeightReport::joint_error(corrected.weights.iter().filter(|one| read.contains(&one.node)));
+    }
     let classes = classes(&prepared.ann, data, samples)?;
     let same = classes.iter().zip(&after.classes).filter(|(a, b)| a == b).count();
     let Built { mut network, layers } = built;
@@ -200,6 +221,7 @@ fn convert_with(
         prepared,
         layers,
         report,
+        weights: corrected.weights,
         agreement: same as f64 / samples as f64,
         filter: options.filter,
         max_pool: options.max_pool,
@@ -291,6 +313,7 @@ fn report(
             rate: after.rates[&layer.node],
             latency_steps: latencies[layer.node],
             settling_steps: noise::settling_steps(&taus(layer), latencies[layer.node]),
+            input_error: None,
         });
     }
     reports

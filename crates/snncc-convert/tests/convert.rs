@@ -1,8 +1,8 @@
 //! Whole conversions of small networks: the spiking network comes to the trained one's values as steps go on.
 
 use snncc_convert::options::{Balance, BalanceForm, Correction, MaxPooling, ReadoutChoice};
-use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, convert};
-use snncc_data::{Coding, SampleValues, Samples, Stimulus};
+use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, WeightOutcome, convert};
+use snncc_data::{Coding, DEFAULT_DELTA, Encoded, InputCoding, SampleValues, Samples, Stimulus, encode_with};
 use snncc_ids::AnnNodeId;
 use snncc_ir::Standing;
 use snncc_ir::ann::{
@@ -87,6 +87,35 @@ fn samples(elements: usize, count: usize) -> Samples {
     let mut noise = Noise(7);
     let values = (0..count * elements).map(|_| (noise.next() * 127.0 + 128.0) as u8).collect();
     Samples::new(count, vec![elements], None, SampleValues::U8 { values, full_scale: 255 }).unwrap()
+}
+
+/// Some of them.
+fn part(samples: &Samples, first: usize, count: usize) -> Samples {
+    let SampleValues::U8 { values, full_scale } = &samples.values else { unreachable!() };
+    let (elements, full_scale) = (samples.elements(), *full_scale);
+    let values = values[first * elements..][..count * elements].to_vec();
+    Samples::new(count, vec![elements], None, SampleValues::U8 { values, full_scale }).unwrap()
+}
+
+/// Root of the mean square of the difference between the trained network's outputs and the final membranes over the steps.
+fn output_error(ann: &Ann, converted: &Converted, samples: &Samples, steps: u32) -> f64 {
+    let executor = AnnExecutor::new(ann).unwrap();
+    let SampleValues::U8 { values, .. } = &samples.values else { unreachable!() };
+    let values: Vec<f32> = values.iter().map(|value| f32::from(*value) / 255.0).collect();
+    let wanted = executor.outputs(&[&values], samples.count).remove(0);
+    let network = FloatNetwork::new(&converted.network, &FloatOptions::default()).unwrap();
+    let of_sample = |(sample, wanted): (usize, &[f32])| {
+        let input = InputCoding { coding: Coding::RateRounded, range: None, delta: DEFAULT_DELTA };
+        let Encoded::Spikes(spikes) = encode_with(samples, sample, &input, "x", steps, 1).unwrap() else {
+            unreachable!()
+        };
+        let stimulus = Stimulus { ports: vec![spikes], ..Stimulus::default() };
+        let trace = network.run(&FloatInput::from(&stimulus), steps, &Record::default()).unwrap();
+        let found = trace.outputs[0].last.iter().map(|membrane| membrane / f64::from(steps));
+        found.zip(wanted).map(|(found, wanted)| (found - f64::from(*wanted)).powi(2)).sum::<f64>()
+    };
+    let squares: f64 = wanted.chunks(wanted.len() / samples.count).enumerate().map(of_sample).sum();
+    (squares / wanted.len() as f64).sqrt()
 }
 
 fn exact() -> ConvertOptions {
@@ -327,6 +356,82 @@ fn correction_brings_the_means_together_and_is_deterministic() {
         assert_eq!(again.report, result.report);
         // Two layers on the first path, one more behind the sum.
         assert_eq!(result.report.iter().map(|layer| layer.latency_steps).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}
+
+#[test]
+fn weights_fitted_to_spikes_bring_the_outputs_nearer() {
+    let ann = residual();
+    let samples = samples(72, 400);
+    let data = CalibrationData::new(&ann, &[&samples], 300, Coding::RateRounded, 1).unwrap();
+    let fresh = part(&samples, 300, 100);
+    let of = |correction: Correction| {
+        let options = ConvertOptions { steps: 6, correction, ..ConvertOptions::default() };
+        convert(&ann, &data, &options, &NoProgress).unwrap()
+    };
+    let (both, fitted) = (of(Correction::Both), of(Correction::Weights));
+    assert!(both.weights.is_empty() && both.report.iter().all(|layer| layer.input_error.is_none()));
+    // Every trained layer, in order; none is worse on samples that nothing was learned from.
+    let moved = fitted.weights.iter().filter(|layer| layer.outcome == WeightOutcome::Moved).count();
+    assert!(moved >= 3, "{:?}", fitted.weights);
+    assert_eq!(fitted.weights.iter().map(|layer| layer.inputs).collect::<Vec<_>>(), [18, 36, 18, 4]);
+    for layer in &fitted.weights {
+        assert!(layer.error[1] <= layer.error[0] && layer.error[0] > 0.0, "{layer:?}");
+        assert_eq!(layer.ridge.is_some(), layer.outcome == WeightOutcome::Moved);
+        assert_eq!(layer.rows[0], 3 * layer.rows[1]);
+    }
+    // The third convolution stands before the sum, where the second rectifier stays out of sight.
+    let seen: Vec<[f64; 2]> = fitted.report.iter().map(|layer| layer.input_error.unwrap()).collect();
+    (0..3).for_each(|at| assert!((seen[at][1] - fitted.weights[at].error[1]).abs() < 1e-12, "{seen:?}"));
+    // The trained network is told apart from what became of it.
+    let weights = |ann: &Ann| ann.nodes().iter().map(|node| format!("{:?}", node.op)).collect::<Vec<_>>();
+    assert_eq!(weights(&fitted.prepared.ann), weights(&both.prepared.ann));
+    // On samples that conversion has not seen at all.
+    let error = |converted: &Converted| output_error(&ann, converted, &fresh, 6);
+    assert!(error(&fitted) < 0.85 * error(&both), "{} and {}", error(&fitted), error(&both));
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let again = pool.install(|| of(Correction::Weights));
+        assert_eq!((&again.weights, &again.report), (&fitted.weights, &fitted.report));
+        assert_eq!(format!("{:?}", again.network), format!("{:?}", fitted.network));
+    }
+}
+
+#[test]
+fn weights_that_were_not_trained_stay() {
+    // A pruned layer, a maximum that becomes layers of its own, and two samples, none of which can be held out.
+    let mut b = Builder::new(&[2, 6, 6]);
+    b.convolution(&[4, 2, 3, 3], 1, (1, 1), 1);
+    b.relu();
+    let pool = AnnPool {
+        function: PoolFunction::Maximum,
+        kernel: vec![2, 2],
+        stride: vec![2, 2],
+        padding: vec![(0, 0); 2],
+        dilation: vec![1, 1],
+        counted_after: None,
+    };
+    b.then(AnnOp::Pool(pool));
+    let weight = AnnTensor::new(vec![4, 4, 1, 1], (0..16).map(|at| (at % 3) as f32).collect::<Vec<_>>());
+    b.then(AnnOp::Convolution(AnnConvolution {
+        weight,
+        bias: None,
+        stride: vec![1; 2],
+        padding: vec![(0, 0); 2],
+        dilation: vec![1; 2],
+        groups: 1,
+    }));
+    b.relu();
+    let ann = b.classifier(3);
+    let samples = samples(72, 60);
+    for (count, outcomes) in [
+        (60, [WeightOutcome::Moved, WeightOutcome::Pruned, WeightOutcome::Moved]),
+        (2, [WeightOutcome::Kept, WeightOutcome::Pruned, WeightOutcome::Kept]),
+    ] {
+        let data = CalibrationData::new(&ann, &[&samples], count, Coding::RateRounded, 1).unwrap();
+        let options = ConvertOptions { steps: 4, correction: Correction::Weights, ..ConvertOptions::default() };
+        let result = convert(&ann, &data, &options, &NoProgress).unwrap();
+        assert_eq!(result.weights.iter().map(|layer| layer.outcome).collect::<Vec<_>>(), outcomes, "{count} samples");
     }
 }
 

@@ -386,6 +386,21 @@ impl Ann {
         Ok(self.nodes.push(AnnNode { name, op, inputs, shape }))
     }
 
+    /// Puts another operator in the place of a node's, with the same inputs and the same shape of the value.
+    ///
+    /// # Errors
+    /// What does not fit, in a sentence that names shapes; the node stays as it was.
+    pub fn replace(&mut self, id: AnnNodeId, op: AnnOp) -> Result<(), String> {
+        let node = &self.nodes[id];
+        let input_shapes: Vec<&[usize]> = node.inputs.iter().map(|id| &self.nodes[*id].shape[..]).collect();
+        let shape = shapes::infer(&op, &input_shapes, Some(node.shape.clone()))?;
+        if shape != node.shape {
+            return Err(format!("its value of shape {:?} would have shape {shape:?}", node.shape));
+        }
+        self.nodes[id].op = op;
+        Ok(())
+    }
+
     /// The inputs of the network.
     pub fn inputs(&self) -> impl Iterator<Item = AnnNodeId> + '_ {
         self.nodes.iter_with_ids().filter(|(_, node)| matches!(node.op, AnnOp::Input)).map(|(id, _)| id)

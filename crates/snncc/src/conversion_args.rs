@@ -37,8 +37,8 @@ pub(crate) struct ConversionArgs {
     /// Rectifiers that stand for a smooth activation.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) segments: u8,
-    /// What is corrected on the calibration data: none, bias, potential or both.
-    #[arg(long, value_enum, default_value = "both", value_name = "none|bias|potential|both")]
+    /// What is corrected on the calibration data: none, bias, potential, both, or weights (fitted to the spikes, then both).
+    #[arg(long, value_enum, default_value = "both", value_name = "none|bias|potential|both|weights")]
     pub(crate) correction: CorrectionKind,
     /// Neurons in place of activations: if; lif with its time constants, such as lif:20ms:2ms (needs --dt); or, in floats only,
     /// regular, stochastic and poisson, which follow the rate of the activation with any number of spikes in a step.
@@ -82,6 +82,7 @@ pub(crate) enum CorrectionKind {
     Bias,
     Potential,
     Both,
+    Weights,
 }
 
 /// When a run of the spiking network may stop before its last step.
@@ -177,6 +178,7 @@ impl ConversionArgs {
                 CorrectionKind::Bias => Correction::Bias,
                 CorrectionKind::Potential => Correction::Potential,
                 CorrectionKind::Both => Correction::Both,
+                CorrectionKind::Weights => Correction::Weights,
             },
             readout: self.readout,
             filter: self.filter,

@@ -105,3 +105,35 @@ fn wrong_sweeps_are_refused() {
     let missing = DATA.replace("digits-train", "missing");
     place.run(&format!("sweep {missing} --float --vary steps=4,8")).exits(3).says("SNN0101");
 }
+
+#[test]
+fn weights_fitted_to_spikes_bring_layers_nearer() {
+    let place = Place::example("digits-mlp");
+    let data = "digits-mlp.onnx --calibrate digits-train.npy";
+    let converted =
+        place.run(&format!("convert {data} --steps 16 --correction weights --json -o net.ron")).exits(0).json();
+    let weights = converted["weights"].as_array().unwrap();
+    assert_eq!(weights.len(), 3);
+    for layer in weights {
+        let [before, after] = [0, 1].map(|at| layer["error"][at].as_f64().unwrap());
+        assert!(after < before && layer["outcome"] == "moved" && layer["ridge"].is_number(), "{layer}");
+        // A quarter of the 1,200 samples is held out.
+        assert_eq!(layer["rows"], serde_json::json!([900, 300]));
+    }
+    // The error before a rectifier is that of the one layer behind it.
+    let layers = converted["layers"].as_array().unwrap();
+    assert_eq!((&layers[0]["input_error"], &layers[1]["input_error"]), (&weights[0]["error"], &weights[1]["error"]));
+    let text = place.run(&format!("convert {data} --steps 16 --correction weights -o net.ron")).exits(0).stdout;
+    assert!(text.contains("error of its sums (before → after)") && text.contains("moved, ridge "), "{text}");
+    let plain = place.run(&format!("convert {data} --steps 16 --json -o plain.ron")).exits(0).json();
+    assert_eq!((&plain["weights"], &plain["layers"][0]["input_error"]), (&serde_json::json!([]), &Value::Null));
+    // On images that calibration has not seen, and on the chip.
+    place.run("compile net.ron --target loihi-emu -o out").exits(0);
+    place.run("verify out --input digits-test.npy --samples 10").exits(0);
+    let errors = ["both", "weights"].map(|correction| {
+        let ledger = place.run(&format!("ledger {DATA} --steps 16 --correction {correction} --json")).exits(0).json();
+        let layers = stage(&ledger["runs"][0], "float")["layers"].as_array().unwrap().clone();
+        layers.iter().map(|layer| layer["relative_rms"].as_f64().unwrap()).collect::<Vec<_>>()
+    });
+    assert!((1..3).all(|layer| errors[1][layer] < errors[0][layer]), "{errors:?}");
+}

@@ -322,6 +322,11 @@ mod tests {
         let slice = AnnOp::Slice { starts: vec![0, 1], steps: vec![1, 2] };
         assert_eq!(infer(&slice, &[&[2, 4]], Some(vec![2, 2])).unwrap(), [2, 2]);
         assert!(infer(&slice, &[&[2, 3]], Some(vec![2, 2])).is_err());
+        let mut ann = Ann::new();
+        let x = ann.push_input("x", vec![2, 3]);
+        let y = ann.push("y", AnnOp::Identity, vec![x], None).unwrap();
+        assert!(ann.replace(y, AnnOp::Concat { axis: 0 }).is_ok() && matches!(ann.nodes()[y].op, AnnOp::Concat { .. }));
+        assert!(ann.replace(y, sum).is_err() && matches!(ann.nodes()[y].op, AnnOp::Concat { .. }));
     }
 
     #[test]

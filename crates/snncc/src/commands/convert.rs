@@ -6,7 +6,7 @@ use crate::output::write_atomically;
 use crate::session::{self, Outcome, Session};
 use serde_json::json;
 use snncc_convert::early_exit::CONFIDENCE;
-use snncc_convert::{Converted, ExitCalibration, LayerReport};
+use snncc_convert::{Converted, ExitCalibration, LayerReport, WeightOutcome, WeightReport};
 use snncc_formats::{nir, ron_network};
 use snncc_ids::{Diagnostic, code};
 use std::fmt::Write as _;
@@ -50,6 +50,7 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
             "early_exit": converted.early_exit,
             "filter_taus_s": converted.filter.map(|filter| filter.taus_s()),
             "layers": converted.report,
+            "weights": converted.weights,
             "diagnostics": session.diagnostics_json(),
         }));
     } else {
@@ -88,6 +89,27 @@ fn write(session: &mut Session, network: &snncc_ir::Network, output: &Path, is_n
     Ok(())
 }
 
+/// What became of weights, as a table; nothing where they were not to be moved.
+fn weights_text(weights: &[WeightReport]) -> String {
+    let width = weights.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(7);
+    let mut text = String::new();
+    if !weights.is_empty() {
+        let _ = writeln!(text, "{:width$}  inputs  error of its sums (before → after)", "weights");
+    }
+    for WeightReport { name, inputs, error, outcome, ridge, .. } in weights {
+        let outcome = match outcome {
+            WeightOutcome::Moved => format!("moved, ridge {}", ridge.unwrap_or_default()),
+            WeightOutcome::BiasMoved => "only the bias moved".to_owned(),
+            WeightOutcome::Kept => "kept: no change is better on the samples held out".to_owned(),
+            WeightOutcome::TakenBack => "kept: the network as a whole named fewer classes right".to_owned(),
+            WeightOutcome::TooWide => "kept: too many inputs to fit".to_owned(),
+            WeightOutcome::Pruned => "kept: pruned, and changes would be synapses".to_owned(),
+        };
+        let _ = writeln!(text, "{name:width$}  {inputs:6}  {:7.4} → {:7.4}  {outcome}", error[0], error[1]);
+    }
+    text
+}
+
 /// The layers as a table.
 fn table(converted: &Converted, steps: u32) -> String {
     let width = converted.report.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(5);
@@ -109,6 +131,7 @@ fn table(converted: &Converted, steps: u32) -> String {
             shift[1],
         );
     }
+    text += &weights_text(&converted.weights);
     if let Some(last) = converted.report.last().filter(|layer| layer.settling_steps > 0.0) {
         let taus = converted.filter.map_or(Vec::new(), |filter| filter.taus_s());
         let taus: Vec<String> = taus.iter().map(|tau_s| format!("{:.3} ms", tau_s * 1e3)).collect();
