@@ -24,6 +24,10 @@ use snncc_ir::{
 
 /// The largest weight keeps at least so many steps when room is made for all synapses at once.
 const FULL_CODES: f64 = (1_u32 << 8) as f64;
+/// Parts of a threshold that weights hold exactly …
+const FRACTIONS: f64 = (1_u32 << 8) as f64;
+/// … where the threshold has so many times as many weight steps: it loses one part in as many at most.
+const ROUNDED_FRACTIONS: f64 = (1_u32 << 4) as f64;
 /// Membranes that were seen are stretched by this.
 const SEEN_HEADROOM: f64 = 4.0;
 /// Thresholds that a membrane may be away from its reset where nothing was seen.
@@ -157,8 +161,10 @@ fn population(
         && threshold.is_finite()
         && threshold * units_per_volt >= 1.0
     {
-        // The threshold is a whole number of units: what a spike takes off is exact.
-        units_per_volt = (threshold * units_per_volt).floor() / threshold;
+        // Weights that are simple fractions of the threshold are exact, and with them the comparison where sums reach it.
+        let steps = threshold * units_per_volt / shift.exp2();
+        let fraction = if steps >= FRACTIONS * ROUNDED_FRACTIONS { FRACTIONS * shift.exp2() } else { 1.0 };
+        units_per_volt = (threshold * units_per_volt / fraction).floor() * fraction / threshold;
     }
     let shifts: [u8; SYNAPSE_TYPES] = sums.expected.map(|sum| {
         let needed = (sum * units_per_volt / slot_max).log2().ceil();
