@@ -87,6 +87,31 @@ fn convolution() {
     runs("convolution");
 }
 
+/// The small microcircuit: what is stable is compared, and its spikes are counted. In floats there are 265 to 295, by the seed.
+#[test]
+fn microcircuit() {
+    let place = Place::example("microcircuit");
+    let commands = readme_commands("microcircuit");
+    assert_eq!(commands.len(), 2);
+    let compiled = place.run(&format!("{} --json", commands[0])).exits(0).json();
+    let emulated = place.run(&format!("{} --json", commands[1])).exits(0).json();
+    let mut summary = String::new();
+    for (command, result, figures) in [
+        (&commands[0], &compiled, &["neurons", "synapses", "cores"][..]),
+        (&commands[1], &emulated, &["samples", "steps", "saturations", "checked_samples", "mismatches"]),
+    ] {
+        summary += &format!("{command}\n");
+        figures.iter().for_each(|figure| summary += &format!("  {figure}: {}\n", result[figure]));
+    }
+    compare("microcircuit", "summary", &summary);
+    let spikes = |population: &str| emulated["spikes"][population].as_u64().unwrap();
+    let all: u64 = emulated["spikes"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(Some(all), emulated["counts"]["fired"].as_u64());
+    assert!((180..=360).contains(&all), "{all} spikes of all neurons");
+    // 219 excitatory neurons of layer 4 at about 0.5 Hz, 29 inhibitory ones of layer 6 at about 2.6 Hz.
+    assert!((60..=170).contains(&spikes("L4E")) && (45..=110).contains(&spikes("L6I")), "{}", emulated["spikes"]);
+}
+
 #[test]
 fn too_big_says_all_that_does_not_fit() {
     let place = Place::example("too-big");
