@@ -132,13 +132,13 @@ fn leaky() -> Neuron {
 fn a_wrong_threshold_is_named() {
     let mut bench = Bench::new(small());
     let threshold = bench.core("hidden").neurons.v_threshold[1];
-    bench.core("hidden").neurons.v_threshold[1] = threshold * 2;
+    bench.core("hidden").neurons.v_threshold[1] = threshold * 8;
     let first = bench.first();
-    // In step 2 input 0 spikes, whose weight of 1 reaches the threshold of neuron 1.
-    assert_eq!((&first.population[..], first.neuron, first.network_step), ("hidden", 1, 2));
+    // In step 2 the weight of 1 of input 0 reaches the threshold of neuron 1, in step 4 more comes.
+    assert_eq!((&first.population[..], first.neuron, first.network_step), ("hidden", 1, 4));
     assert_eq!((first.integer.spike, first.chip.spike), (1, 0));
     let cause = first.cause.unwrap();
-    assert_eq!(cause, format!("v_threshold is {} in the image, {threshold} in the quantized network", threshold * 2));
+    assert_eq!(cause, format!("v_threshold is {} in the image, {threshold} in the quantized network", threshold * 8));
 }
 
 #[test]
@@ -186,7 +186,8 @@ fn lost_packets_are_told_apart_from_wrong_rows() {
 #[test]
 fn saturated_slots_are_no_mismatch() {
     // Slots hold what is expected of inputs that spike independently, not all of them at once.
-    let found = Bench::new(network(3000, 1, vec![0.5; 3000], Neuron::new(NeuronModel::If))).verify(1);
+    let inputs = 12 * 250;
+    let found = Bench::new(network(inputs, 1, vec![0.5; inputs], Neuron::new(NeuronModel::If))).verify(1);
     assert!(found.passes(), "{:?}", found.exact);
     let slots = &found.saturations[0];
     assert_eq!(slots.kind, "ring_buffer");
