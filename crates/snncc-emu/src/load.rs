@@ -220,16 +220,7 @@ impl Loader<'_> {
             worth_threads: cores.len() > 1 && compartments + synapses / SYNAPSES_PER_UPDATE >= WORTH_THREADS,
             cores,
             inputs,
-            outputs: self
-                .image
-                .outputs
-                .iter()
-                .map(|port| OutputProgram {
-                    name: port.name.clone(),
-                    population: port.population,
-                    readout: port.readout,
-                })
-                .collect(),
+            outputs: OutputProgram::of(&self.image.outputs),
             populations,
             costs: self.costs.clone(),
             routers: routers.len() as u32,

@@ -3,7 +3,7 @@
 use crate::rules::Rules;
 use crate::synapses::SynapseTable;
 use crate::timing::Costs;
-use snncc_image::{NoiseTarget, Readout};
+use snncc_image::{NoiseTarget, OutputPort, Readout};
 
 /// An image, checked against its target and laid out for emulation.
 ///
@@ -138,6 +138,15 @@ pub(crate) struct OutputProgram {
     pub(crate) name: String,
     pub(crate) population: u32,
     pub(crate) readout: Readout,
+}
+
+impl OutputProgram {
+    /// Of the ports of an image.
+    pub(crate) fn of(ports: &[OutputPort]) -> Vec<Self> {
+        let of =
+            |port: &OutputPort| Self { name: port.name.clone(), population: port.population, readout: port.readout };
+        ports.iter().map(of).collect()
+    }
 }
 
 /// A population.

@@ -8,9 +8,8 @@ use crate::program::{CoreProgram, Message, Program};
 use crate::stimulus::ChipStimulus;
 use crate::synapses::Delivery;
 use crate::timing::{Bound, CoreStep, Energy, price_step};
-use crate::trace::{CoreTrace, PopulationTrace, RunOptions, StateTrace, StepRecord, Totals, Trace};
+use crate::trace::{CoreTrace, PopulationTrace, RunOptions, StepRecord, Totals, Trace};
 use rayon::prelude::*;
-use snncc_data::SpikeTrain;
 use snncc_image::Readout;
 
 /// The mutable state of one run. Make one for each thread; it may run any number of samples.
@@ -165,11 +164,8 @@ struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     fn new(program: &'a Program, steps: u32, options: &'a RunOptions) -> Self {
-        let populations = program.populations.iter().enumerate().map(|(at, population)| PopulationTrace {
-            counts: Vec::new(),
-            spikes: options.spikes.contains(at).then(|| SpikeTrain::new(population.places.len() as u32)),
-            states: options.states.contains(at).then(StateTrace::default),
-            final_membrane: None,
+        let populations = program.populations.iter().enumerate().map(|(at, population)| {
+            PopulationTrace::new(population.places.len(), options.spikes.contains(at), options.states.contains(at))
         });
         let populations: Vec<PopulationTrace> = populations.collect();
         let cores = program.cores.iter().map(|core| CoreTrace { core: core.number, ..CoreTrace::default() });

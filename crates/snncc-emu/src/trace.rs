@@ -1,7 +1,7 @@
 //! What a run gives back, and what may be asked of it.
 
 use crate::core::{OverflowCount, Overflows};
-use crate::program::Program;
+use crate::program::{PopulationProgram, Program};
 use crate::timing::{Bound, CoreStep, Energy};
 use snncc_data::SpikeTrain;
 use snncc_ids::{Diagnostic, code};
@@ -81,6 +81,18 @@ pub struct PopulationTrace {
     pub states: Option<StateTrace>,
     /// Voltage of each neuron after the last step, where an output reads membranes.
     pub final_membrane: Option<Vec<i64>>,
+}
+
+impl PopulationTrace {
+    /// Of so many neurons, before the first step.
+    pub(crate) fn new(neurons: usize, spikes: bool, states: bool) -> Self {
+        Self {
+            counts: Vec::new(),
+            spikes: spikes.then(|| SpikeTrain::new(neurons as u32)),
+            states: states.then(StateTrace::default),
+            final_membrane: None,
+        }
+    }
 }
 
 /// Recorded state, `[step][neuron]`, row-major.
@@ -220,20 +232,30 @@ impl Trace {
                 ("the sum of current and bias left its register", &o.biased_current),
                 ("the voltage was clipped at its upper limit", &o.v_high),
             ] {
-                let OverflowCount { count, first: Some((step, compartment)) } = *count else { continue };
-                let neuron = match core.symbols[compartment as usize] {
-                    (u32::MAX, _) => String::new(),
-                    (population, neuron) => {
-                        format!(" (neuron {neuron} of `{}`)", program.populations[population as usize].name)
-                    }
-                };
-                warnings.push(
-                    Diagnostic::warning(code::STATE_OVERFLOW, format!("{}: {what} {count} times", core.name))
-                        .at(format!("cores/{}", core.number))
-                        .note(format!("first in step {step}, compartment {compartment}{neuron}")),
-                );
+                let place = |compartment: u32| format!("compartment {compartment}");
+                let named = (core.number, &core.name[..], &core.symbols[..]);
+                warnings.extend(overflow_warning(named, what, count, place, &program.populations));
             }
         }
         warnings
     }
+}
+
+/// The warning that a register of a core (number, name, symbols of its neurons) overflowed, if it did; `place` says which neuron
+/// of the core is meant.
+pub(crate) fn overflow_warning(
+    (number, name, symbols): (u32, &str, &[(u32, u32)]),
+    what: &str,
+    overflows: &OverflowCount,
+    place: impl FnOnce(u32) -> String,
+    populations: &[PopulationProgram],
+) -> Option<Diagnostic> {
+    let OverflowCount { count, first: Some((step, at)) } = *overflows else { return None };
+    let symbol = match symbols[at as usize] {
+        (u32::MAX, _) => String::new(),
+        (population, neuron) => format!(" (neuron {neuron} of `{}`)", populations[population as usize].name),
+    };
+    let warning = Diagnostic::warning(code::STATE_OVERFLOW, format!("{name}: {what} {count} times"));
+    let note = format!("first in step {step}, {}{symbol}", place(at));
+    Some(warning.at(format!("cores/{number}")).note(note))
 }

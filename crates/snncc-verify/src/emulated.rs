@@ -3,7 +3,7 @@
 use crate::verification::ChipTotals;
 use crate::witness::{Chip, ChipState, ChipTrace, SampleInput};
 use snncc_data::SpikeTrain;
-use snncc_emu::{Emulator, OverflowCount, Overflows, Program, RunOptions, Selection, Trace};
+use snncc_emu::{Emulator, OverflowCount, Overflows, PopulationTrace, Program, RunOptions, Selection, Trace};
 use snncc_ids::Diagnostics;
 use std::sync::Mutex;
 
@@ -66,16 +66,24 @@ impl EmulatedChip<'_> {
             ChipState { u: states.u, v: states.v, ..ChipState::default() }
         });
         let state = state.collect();
-        let output_voltages = self
-            .program
-            .outputs()
-            .map(|(_, population, _)| trace.populations[population].final_membrane.clone().unwrap_or_default())
-            .collect();
-        let spikes = (trace.populations.into_iter())
-            .map(|p| p.spikes.unwrap_or_else(|| SpikeTrain::silent(p.counts.len() as u32, trace.steps)))
-            .collect();
+        let outputs = self.program.outputs().map(|(_, population, _)| population);
+        let (spikes, output_voltages) = spikes_and_voltages(trace.populations, outputs, trace.steps);
         ChipTrace { spikes, state, output_voltages, totals }
     }
+}
+
+/// Spikes of each population, and the membranes that outputs read.
+pub(crate) fn spikes_and_voltages(
+    populations: Vec<PopulationTrace>,
+    outputs: impl Iterator<Item = usize>,
+    steps: u32,
+) -> (Vec<SpikeTrain>, Vec<Vec<i64>>) {
+    let voltages = outputs.map(|at| populations[at].final_membrane.clone().unwrap_or_default()).collect();
+    let spikes = populations
+        .into_iter()
+        .map(|p| p.spikes.unwrap_or_else(|| SpikeTrain::silent(p.counts.len() as u32, steps)))
+        .collect();
+    (spikes, voltages)
 }
 
 fn totals(trace: &Trace) -> ChipTotals {

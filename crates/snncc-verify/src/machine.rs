@@ -1,10 +1,9 @@
 //! The emulator of SpiNNaker-like machines as a witness.
 
-use crate::emulated::Idle;
+use crate::emulated::{Idle, spikes_and_voltages};
 use crate::integers::SATURATIONS;
 use crate::verification::ChipTotals;
 use crate::witness::{Chip, ChipState, ChipTrace, SampleInput};
-use snncc_data::SpikeTrain;
 use snncc_emu::Selection;
 use snncc_emu::spinnaker::{
     SpinnakerEmulator, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTotals, SpinnakerTrace, StateDetail,
@@ -54,14 +53,8 @@ impl EmulatedMachine<'_> {
             ChipState { u, v: v.into_iter().map(i64::from).collect(), slots }
         });
         let recorded = recorded.collect();
-        let output_voltages = self
-            .program
-            .outputs()
-            .map(|(_, population, _)| trace.populations[population].final_membrane.clone().unwrap_or_default())
-            .collect();
-        let spikes = (trace.populations.into_iter())
-            .map(|p| p.spikes.unwrap_or_else(|| SpikeTrain::silent(p.counts.len() as u32, trace.steps)))
-            .collect();
+        let outputs = self.program.outputs().map(|(_, population, _)| population);
+        let (spikes, output_voltages) = spikes_and_voltages(trace.populations, outputs, trace.steps);
         ChipTrace { spikes, state: recorded, output_voltages, totals }
     }
 }

@@ -131,16 +131,7 @@ impl<'a> Loader<'a> {
             worth_threads: cores.len() > 1 && work >= WORTH_THREADS,
             cores,
             inputs: self.inputs(),
-            outputs: self
-                .image
-                .outputs
-                .iter()
-                .map(|port| OutputProgram {
-                    name: port.name.clone(),
-                    population: port.population,
-                    readout: port.readout,
-                })
-                .collect(),
+            outputs: OutputProgram::of(&self.image.outputs),
             populations,
             costs,
             product: arithmetic.product,

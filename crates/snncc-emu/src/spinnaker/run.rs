@@ -9,9 +9,8 @@ use super::trace::{
     SpinnakerCoreTrace, SpinnakerRunOptions, SpinnakerStep, SpinnakerTotals, SpinnakerTrace, StateDetail,
 };
 use super::walk::Drops;
-use crate::trace::{PopulationTrace, StateTrace};
+use crate::trace::PopulationTrace;
 use rayon::prelude::*;
-use snncc_data::SpikeTrain;
 use snncc_image::Readout;
 
 /// The mutable state of one run. Make one for each thread; it may run any number of samples.
@@ -130,11 +129,8 @@ struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     fn new(program: &'a SpinnakerProgram, steps: u32, options: &'a SpinnakerRunOptions) -> Self {
-        let populations = program.populations.iter().enumerate().map(|(at, population)| PopulationTrace {
-            counts: Vec::new(),
-            spikes: options.spikes.contains(at).then(|| SpikeTrain::new(population.places.len() as u32)),
-            states: options.states.contains(at).then(StateTrace::default),
-            final_membrane: None,
+        let populations = program.populations.iter().enumerate().map(|(at, population)| {
+            PopulationTrace::new(population.places.len(), options.spikes.contains(at), options.states.contains(at))
         });
         let populations: Vec<PopulationTrace> = populations.collect();
         let details = (0..populations.len()).map(|at| options.details.contains(at).then(StateDetail::default));

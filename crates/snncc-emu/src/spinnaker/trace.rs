@@ -4,8 +4,8 @@ use super::program::SpinnakerProgram;
 use super::timing::SpinnakerEnergy;
 use super::walk::Drops;
 use crate::core::OverflowCount;
-use crate::trace::{PopulationTrace, Selection};
-use snncc_ids::{Diagnostic, code};
+use crate::trace::{PopulationTrace, Selection, overflow_warning};
+use snncc_ids::Diagnostic;
 
 /// What to record in a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,18 +216,9 @@ impl SpinnakerTrace {
                 ("a membrane left its 32 bits at the upper end", trace.membrane_high),
                 ("a membrane left its 32 bits at the lower end", trace.membrane_low),
             ] {
-                let OverflowCount { count, first: Some((step, neuron)) } = count else { continue };
-                let symbol = match core.symbols[neuron as usize] {
-                    (u32::MAX, _) => String::new(),
-                    (population, neuron) => {
-                        format!(" (neuron {neuron} of `{}`)", program.populations[population as usize].name)
-                    }
-                };
-                warnings.push(
-                    Diagnostic::warning(code::STATE_OVERFLOW, format!("{}: {what} {count} times", core.name))
-                        .at(format!("cores/{}", core.number))
-                        .note(format!("first in step {step}, neuron {neuron} of the core{symbol}")),
-                );
+                let place = |neuron: u32| format!("neuron {neuron} of the core");
+                let named = (core.number, &core.name[..], &core.symbols[..]);
+                warnings.extend(overflow_warning(named, what, &count, place, &program.populations));
             }
         }
         warnings
