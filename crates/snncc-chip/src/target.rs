@@ -67,6 +67,37 @@ pub enum MachineShape {
     },
 }
 
+impl MachineShape {
+    /// Whether links go on over the edge, along x and along y.
+    pub fn wraps(self) -> (bool, bool) {
+        match self {
+            Self::Rectangle { wraps } | Self::Triads { wraps } => wraps,
+            Self::Board => (false, false),
+        }
+    }
+
+    /// Places of chips in a grid of `columns` by `rows`: x, y, and whether the chip has the Ethernet link of its board.
+    pub fn chips(self, columns: u32, rows: u32) -> Vec<(u32, u32, bool)> {
+        // Rows of a hexagonal board: 0 to 4, 0 to 5, 0 to 6, 0 to 7, 1 to 7, … 4 to 7.
+        let board = |corner: (u32, u32)| {
+            let row = |y: u32| (y.saturating_sub(3)..=(y + 4).min(7)).map(move |x| (x, y));
+            (0..8).flat_map(row).map(move |(x, y)| (corner.0 + x, corner.1 + y, (x, y) == (0, 0)))
+        };
+        match self {
+            Self::Rectangle { .. } => {
+                (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y, (x, y) == (0, 0)))).collect()
+            }
+            Self::Board => board((0, 0)).collect(),
+            Self::Triads { .. } => (0..rows / 12)
+                .flat_map(|row| (0..columns / 12).map(move |column| (column * 12, row * 12)))
+                .flat_map(|(x, y)| [(x, y), (x + 4, y + 8), (x + 8, y + 4)])
+                .flat_map(board)
+                .map(|(x, y, ethernet)| (x % columns, y % rows, ethernet))
+                .collect(),
+        }
+    }
+}
+
 /// Defaults of the compiler for a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,35 +228,16 @@ impl Target {
 
     /// Whether links of a machine with multicast routers go on over the edge, along x and along y.
     pub fn wraps(&self) -> (bool, bool) {
-        match self.file.machine {
-            Some(MachineShape::Rectangle { wraps } | MachineShape::Triads { wraps }) => wraps,
-            Some(MachineShape::Board) | None => (false, false),
-        }
+        self.file.machine.map_or((false, false), MachineShape::wraps)
     }
 
     /// The chips of a machine with multicast routers that are there: x, y, and whether the chip has the Ethernet link of its
     /// board.
     pub fn machine_chips(&self) -> Vec<(u32, u32, bool)> {
         let (columns, rows) = (self.file.chips.columns, self.file.chips.rows);
-        // Rows of a hexagonal board: 0 to 4, 0 to 5, 0 to 6, 0 to 7, 1 to 7, … 4 to 7.
-        let board = |corner: (u32, u32)| {
-            let row = |y: u32| (y.saturating_sub(3)..=(y + 4).min(7)).map(move |x| (x, y));
-            (0..8).flat_map(row).map(move |(x, y)| (corner.0 + x, corner.1 + y, (x, y) == (0, 0)))
-        };
-        let chips: Vec<(u32, u32, bool)> = match self.file.machine {
-            None => Vec::new(),
-            Some(MachineShape::Rectangle { .. }) => {
-                (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y, (x, y) == (0, 0)))).collect()
-            }
-            Some(MachineShape::Board) => board((0, 0)).collect(),
-            Some(MachineShape::Triads { .. }) => (0..rows / 12)
-                .flat_map(|row| (0..columns / 12).map(move |column| (column * 12, row * 12)))
-                .flat_map(|(x, y)| [(x, y), (x + 4, y + 8), (x + 8, y + 4)])
-                .flat_map(board)
-                .map(|(x, y, ethernet)| (x % columns, y % rows, ethernet))
-                .collect(),
-        };
-        chips.into_iter().filter(|(x, y, _)| !self.file.dead_chips.contains(&(*x, *y))).collect()
+        let mut chips = self.file.machine.map_or_else(Vec::new, |shape| shape.chips(columns, rows));
+        chips.retain(|(x, y, _)| !self.file.dead_chips.contains(&(*x, *y)));
+        chips
     }
 
     /// Number of hops between two cores.

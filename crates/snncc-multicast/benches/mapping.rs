@@ -1,5 +1,9 @@
 //! Times of mapping and of minimization: `cargo bench -p snncc-multicast`.
 
+#[path = "../tests/boards/mod.rs"]
+#[allow(dead_code)]
+mod boards;
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use snncc_multicast::*;
 
@@ -34,7 +38,7 @@ fn layers(width: u32, depth: u32) -> Problem {
 }
 
 fn mapping(criterion: &mut Criterion) {
-    let machine = Machine::triads(2, 1, [false; 2], CHIP, ETHERNET).unwrap();
+    let machine = boards::triads(2, 1, [false; 2], CHIP, ETHERNET).unwrap();
     let options = Options { table_entries: 1_023, keep_defaultable: false };
     let mut group = criterion.benchmark_group("map");
     group.sample_size(10);

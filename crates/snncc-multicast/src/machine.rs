@@ -11,18 +11,6 @@ pub const LINKS: usize = 6;
 /// Step in x and y of each link.
 const STEPS: [(i32, i32); LINKS] = [(1, 0), (1, 1), (0, 1), (-1, 0), (-1, -1), (0, -1)];
 
-/// Columns of each row of the hexagonal board of 48 chips, as first and last.
-const BOARD_ROWS: [(u32, u32); 8] = [(0, 4), (0, 5), (0, 6), (0, 7), (1, 7), (2, 7), (3, 7), (4, 7)];
-
-/// Side of the square that three hexagonal boards tile.
-const TRIAD_SIDE: u32 = 12;
-
-/// How far the boards of a machine without wraps reach beyond the last square.
-const TRIAD_OVERHANG: u32 = 4;
-
-/// Corners of the three boards in a square.
-const TRIAD_CORNERS: [(u32, u32); 3] = [(0, 0), (4, 8), (8, 4)];
-
 /// No neighbour.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
@@ -109,45 +97,6 @@ impl Machine {
     pub fn rectangle(width: u32, height: u32, wraps: [bool; 2], resources: ChipResources) -> Result<Self, Diagnostics> {
         let columns = move |y| (0..width).map(move |x| (x, y, resources));
         Self::new(width, height, wraps, (0..height).flat_map(columns))
-    }
-
-    /// The board of four chips, two by two, which wraps both ways.
-    ///
-    /// # Errors
-    /// As [`Machine::new`].
-    pub fn board_of_four(resources: ChipResources) -> Result<Self, Diagnostics> {
-        Self::rectangle(2, 2, [true; 2], resources)
-    }
-
-    /// One hexagonal board of 48 chips. `ethernet` is what the chip at its corner offers.
-    ///
-    /// # Errors
-    /// As [`Machine::new`].
-    pub fn board(resources: ChipResources, ethernet: ChipResources) -> Result<Self, Diagnostics> {
-        let side = BOARD_ROWS.len() as u32;
-        Self::new(side, side, [false; 2], board_chips((0, 0), resources, ethernet))
-    }
-
-    /// `columns` by `rows` triads of hexagonal boards, 12 by 12 chips each. An axis that does not wrap is 4 chips longer.
-    ///
-    /// # Errors
-    /// As [`Machine::new`].
-    pub fn triads(
-        columns: u32,
-        rows: u32,
-        wraps: [bool; 2],
-        resources: ChipResources,
-        ethernet: ChipResources,
-    ) -> Result<Self, Diagnostics> {
-        let size = |count: u32, wraps: bool| {
-            count.saturating_mul(TRIAD_SIDE).saturating_add(if wraps { 0 } else { TRIAD_OVERHANG })
-        };
-        let (width, height) = (size(columns, wraps[0]), size(rows, wraps[1]));
-        let corners = (0..rows).flat_map(move |row| (0..columns).map(move |column| (column, row)));
-        let boards = corners
-            .flat_map(|(column, row)| TRIAD_CORNERS.map(|(x, y)| (column * TRIAD_SIDE + x, row * TRIAD_SIDE + y)));
-        let chips = boards.flat_map(|corner| board_chips(corner, resources, ethernet));
-        Self::new(width, height, wraps, chips.map(|(x, y, resources)| (x % width.max(1), y % height.max(1), resources)))
     }
 
     /// Takes chip `(x, y)` and all links to and from it away. Unknown chips are ignored.
@@ -252,19 +201,6 @@ fn hops(dx: i32, dy: i32) -> u32 {
     dx.unsigned_abs().max(dy.unsigned_abs()).max((dx - dy).unsigned_abs())
 }
 
-fn board_chips(
-    corner: (u32, u32),
-    resources: ChipResources,
-    ethernet: ChipResources,
-) -> impl Iterator<Item = (u32, u32, ChipResources)> {
-    BOARD_ROWS.into_iter().zip(0..).flat_map(move |((first, last), y)| {
-        (first..=last).map(move |x| {
-            let resources = if (x, y) == (0, 0) { ethernet } else { resources };
-            (corner.0 + x, corner.1 + y, resources)
-        })
-    })
-}
-
 /// The link that comes back.
 pub(crate) fn opposite(link: usize) -> usize {
     (link + LINKS / 2) % LINKS
@@ -275,24 +211,6 @@ mod tests {
     use super::*;
 
     const CHIP: ChipResources = ChipResources { first_core: 2, cores: 16, sdram_bytes: 1 << 20 };
-    const ETHERNET: ChipResources = ChipResources { first_core: 3, cores: 15, sdram_bytes: 1 << 20 };
-
-    fn directed_links(machine: &Machine) -> usize {
-        machine.links.iter().flatten().filter(|&&next| next != NOWHERE).count()
-    }
-
-    #[test]
-    fn boards_have_their_chips_and_links() {
-        let board = Machine::board(CHIP, ETHERNET).unwrap();
-        assert_eq!((board.alive().len(), directed_links(&board)), (48, 240));
-        assert_eq!(board.resources(0), Some(ETHERNET));
-        let three = Machine::triads(1, 1, [false; 2], CHIP, ETHERNET).unwrap();
-        assert_eq!((three.width, three.alive().len(), directed_links(&three)), (16, 144, 768));
-        let torus = Machine::triads(2, 2, [true; 2], CHIP, ETHERNET).unwrap();
-        assert_eq!((torus.width, torus.alive().len(), directed_links(&torus)), (24, 24 * 24, 24 * 24 * 6));
-        let ethernets = torus.alive().into_iter().filter(|&chip| torus.resources(chip) == Some(ETHERNET)).count();
-        assert_eq!(ethernets, 12);
-    }
 
     #[test]
     fn distance_is_the_length_of_a_shortest_path() {
@@ -314,15 +232,6 @@ mod tests {
                 assert_eq!(machine.distance(0, chip), hops[chip as usize], "{width}x{height} {wraps:?} to {chip}");
             }
         }
-    }
-
-    #[test]
-    fn faults_take_links_away() {
-        let mut machine = Machine::board(CHIP, ETHERNET).unwrap();
-        machine.remove_link(0, 0, 0);
-        assert_eq!((machine.neighbour(0, 0), machine.neighbour(1, 3)), (None, Some(0)));
-        machine.remove_chip(1, 1);
-        assert_eq!((machine.chip_at(1, 1), machine.neighbour(0, 1)), (None, None));
     }
 
     #[test]

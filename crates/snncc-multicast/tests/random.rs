@@ -1,6 +1,8 @@
 //! Random problems on random damaged machines: a mapping passes the witness, or the problem is named; and random tables keep their
 //! meaning, key by key.
 
+mod boards;
+
 use proptest::prelude::*;
 use snncc_multicast::*;
 
@@ -23,9 +25,9 @@ prop_compose! {
         let chip = ChipResources { first_core: 2, cores, sdram_bytes: 100 };
         let ethernet = ChipResources { first_core: 3, cores: cores - 1, ..chip };
         let machine = match shape {
-            0 => Machine::board(chip, ethernet),
-            1 => Machine::board_of_four(chip),
-            2 => Machine::triads(1, 1, wraps, chip, ethernet),
+            0 => boards::board(chip, ethernet),
+            1 => Machine::rectangle(2, 2, [true; 2], chip),
+            2 => boards::triads(1, 1, wraps, chip, ethernet),
             _ => Machine::rectangle(width, height, wraps, chip),
         };
         let mut machine = machine.unwrap();

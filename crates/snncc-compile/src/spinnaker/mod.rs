@@ -18,7 +18,7 @@ pub use quantize::quantize;
 pub use split::{Block, Slice, Split, split};
 
 use crate::{Ctx, lowered};
-use snncc_ids::Diagnostics;
+use snncc_ids::{Diagnostics, code};
 use snncc_image::spinnaker::SpinnakerImage;
 use snncc_ir::Network;
 use snncc_ir::spinnaker::SpinnakerIr;
@@ -61,7 +61,8 @@ pub fn compile(network: &Network, ctx: &mut Ctx<'_>) -> Result<Compiled, Diagnos
         table_entries: core(ctx).limits.routing_entries.0 as usize,
         keep_defaultable: false,
     };
-    let mapping = snncc_multicast::map(&problem, &machine, options)?;
+    let mapping =
+        snncc_multicast::map(&problem, &machine, options).map_err(|problems| placed(problems, &ir, &split))?;
     let walk = match snncc_multicast::check(&problem, &machine, &mapping) {
         Ok(walk) => walk,
         Err(message) => panic!("bug in snncc: routing tables: {message}"),
@@ -69,6 +70,23 @@ pub fn compile(network: &Network, ctx: &mut Ctx<'_>) -> Result<Compiled, Diagnos
     ctx.observer.stage("emit");
     let (image, cores) = emit::emit(&ir, &split, &mapping, &machine, ctx.target);
     Ok(Compiled { image, ir, split, mapping, walk, cores })
+}
+
+/// Problems of the mapper with vertices and nets, at the populations whose slices they are.
+fn placed(mut problems: Diagnostics, ir: &SpinnakerIr, split: &Split) -> Diagnostics {
+    for problem in &mut problems.0 {
+        let number = problem.item.as_deref().and_then(|item| {
+            item.strip_prefix("vertices/").or_else(|| item.strip_prefix("nets/"))?.parse::<usize>().ok()
+        });
+        if let Some(slice) = number.and_then(|number| split.slices.get(number)) {
+            problem.item = Some(ir.graph.populations[slice.population].item.clone());
+            problem.notes.push("a vertex is what one core runs: a slice of a population".to_owned());
+        }
+        if problem.code == code::CHIP_FULL {
+            problem.help.push("compile for a target with more chips: `snncc targets list`".to_owned());
+        }
+    }
+    problems
 }
 
 fn core<'a>(ctx: &Ctx<'a>) -> &'a snncc_chip::SpinnakerCore {

@@ -189,8 +189,8 @@ fn population(
                 .note("the emulator counts saturated slots; none on your data means that none mattered"),
         );
     }
-    let (neurons, quality) =
-        neurons(population, params, program, core, membrane_keep, units_per_volt, shifts, &mut problems);
+    let chosen = Chosen { program, membrane_keep, units_per_volt, shifts };
+    let (neurons, quality) = neurons(population, params, chosen, core, &mut problems);
     match problems.iter().any(|problem| problem.severity == snncc_ids::Severity::Error) {
         true => Err(problems),
         false => Ok(Done { neurons, quality, weights, problems }),
@@ -320,17 +320,22 @@ fn weights(
     (quantized, ProjectionQuality { weights: count, sqnr_db, max_error, zeroed, clipped })
 }
 
-#[allow(clippy::too_many_arguments)]
-fn neurons(
-    population: &Population,
-    params: &NeuronParams,
+/// What was chosen for a population.
+struct Chosen {
     program: NeuronProgram,
-    core: &SpinnakerCore,
     membrane_keep: Param<i32>,
     units_per_volt: f64,
     shifts: [u8; SYNAPSE_TYPES],
+}
+
+fn neurons(
+    population: &Population,
+    params: &NeuronParams,
+    chosen: Chosen,
+    core: &SpinnakerCore,
     problems: &mut Vec<Diagnostic>,
 ) -> (SpinnakerNeurons, PopulationQuality) {
+    let Chosen { program, membrane_keep, units_per_volt, shifts } = chosen;
     let fraction = f64::from(1_u32 << core.formats.fraction_bits.0);
     let mut fit = |field: &str, values: Param, max: f64| -> Param<i32> {
         let worst = values
