@@ -8,30 +8,32 @@ use crate::commands::compile::{Written, print as print_compiled, write_files};
 use crate::commands::verify::{Subject, compare};
 use crate::compilation::{Job, Results};
 use crate::data::{self, Data, DataRequest, Port};
+use crate::interrupted;
 use crate::machine_reports;
 use crate::output::{Opened, REPORT, REPORTS, write_file};
 use crate::report::{basis, quality_row};
-use crate::running::{accuracy, energy_figure, results_folder, time_figure};
-use crate::session::{Failure, Outcome, Session, exit, print, print_json};
-use rayon::prelude::*;
+use crate::running::{
+    accuracy, beyond, chip_steps, class_of, energy_figure, network_spikes, prediction, results_folder, run_samples,
+    time_figure, warn,
+};
+use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
 use serde_json::{Value as Json, json};
 use snncc_chip::{Sourced, SpinnakerCore, Target};
 use snncc_compile::spinnaker::Compiled;
+use snncc_compile::{OverflowPolicy, QuantizeStrategy};
 use snncc_data::Coding;
-use snncc_emu::Selection;
 use snncc_emu::spinnaker::{
-    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTrace,
+    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTotals, SpinnakerTrace,
 };
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
-use snncc_image::Readout;
-use snncc_image::spinnaker::SpinnakerImage;
+use snncc_image::spinnaker::{ChipImage, SpinnakerImage};
 use snncc_ir::PopulationRole;
 use snncc_ir::spinnaker::SpinnakerIr;
 use snncc_report::{
     Basis, ChipRow, CoreRow, Figure, PlacementRow, QuantizationRow, ReportData, ResourceUse, RunSection, Table, Totals,
     Value, count_text, energy_text, time_text,
 };
-use snncc_verify::{EmulatedMachine, SampleInput, largest, predicted_by_membrane, predicted_by_spikes};
+use snncc_verify::{EmulatedMachine, SampleInput};
 use std::path::Path;
 
 /// Length of a tick of a network without time step, in seconds.
@@ -44,7 +46,7 @@ pub(crate) fn is_machine(target: &Target) -> bool {
 
 /// Whether an output folder was compiled for a machine of this kind. What else is wrong with it is for others to say.
 pub(crate) fn is_machine_folder(folder: &Path) -> bool {
-    Opened::open_with(folder, |_| Ok(())).is_ok_and(|opened| is_machine(&opened.target))
+    Opened::without_program(folder).is_ok_and(|opened| is_machine(&opened.target))
 }
 
 fn core_of(target: &Target) -> &SpinnakerCore {
@@ -71,6 +73,8 @@ pub(crate) fn check_options(job: &Job<'_>) -> Result<(), Diagnostics> {
     let bits = core_of(&job.target.target).formats.weight_bits.0;
     refuse(job.options.weight_bits.is_some_and(|wanted| wanted != bits), "weights of another width than 16 bits");
     refuse(job.host.is_some(), "layers on the host");
+    refuse(job.options.strategy != QuantizeStrategy::Calibrated, "the quantizer's rules of another tool");
+    refuse(job.options.overflow != OverflowPolicy::Error, "values that may overflow their field");
     problems.into_result(()).map(|_| ())
 }
 
@@ -161,7 +165,7 @@ fn report(session: &Session, job: &Job<'_>, compiled: &Compiled) -> ReportData {
             first_compartment: 0,
         })
         .collect();
-    report.chips = compiled.image.chips.iter().map(|chip| chip_row(chip, compiled, target)).collect();
+    report.chips = compiled.image.chips.iter().map(|chip| chip_row(chip, target)).collect();
     report.quantization = quantization(&compiled.ir);
     report.totals = Totals::of(&report.layers, &report.cores);
     report
@@ -179,10 +183,9 @@ fn used<T: Copy + Into<u64>>(resource: &str, unit: &str, used: u64, limit: &Sour
     }
 }
 
-fn chip_row(chip: &snncc_image::spinnaker::ChipImage, compiled: &Compiled, target: &Target) -> ChipRow {
+fn chip_row(chip: &ChipImage, target: &Target) -> ChipRow {
     let limits = &core_of(target).limits;
-    let on_chip = (0..compiled.split.slices.len()).filter(|at| compiled.mapping.chips[*at] == chip.chip);
-    let sdram: u64 = on_chip.map(|at| compiled.split.synaptic_bytes(at, target)).sum();
+    let sdram = chip.cores.iter().map(|core| machine_reports::sdram_bytes(core, target)).sum();
     let columns = target.file.chips.columns;
     ChipRow {
         chip: chip.chip,
@@ -236,7 +239,11 @@ pub(crate) fn write_reports(session: &mut Session, folder: &Path) -> Outcome {
 /// What a sample gave.
 struct Sample {
     class: Option<u32>,
-    trace: SpinnakerTrace,
+    /// Spikes in network steps, by population.
+    spikes: Vec<u64>,
+    totals: SpinnakerTotals,
+    /// Time of the slowest core of any step.
+    slowest_core_ps: u64,
     warnings: Vec<Diagnostic>,
 }
 
@@ -252,7 +259,7 @@ pub(crate) struct Ready {
 
 /// Runs an output folder of such a machine.
 pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
-    let ready = Ready::open(session, &args.dir, &args.data)?;
+    session.json = args.json;
     for (is_given, flag) in [
         (args.early_exit.is_some(), "--early-exit"),
         (args.accuracy_by_step, "--accuracy-by-step"),
@@ -262,19 +269,14 @@ pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
             return Err(session.usage(&format!("{flag} is not for SpiNNaker-like machines yet")));
         }
     }
-    let bar = session.bar("emulating", ready.data.count as u64);
-    let run = |emulator: &mut SpinnakerEmulator<'_>, sample: usize| {
-        let result = ready.run(emulator, sample);
-        bar.inc(1);
-        result
-    };
-    let results: Vec<Result<Sample, Diagnostics>> =
-        (0..ready.data.count).into_par_iter().map_init(|| SpinnakerEmulator::new(&ready.program), run).collect();
-    bar.finish_and_clear();
-    let samples =
-        results.into_iter().collect::<Result<Vec<Sample>, _>>().map_err(|problems| session.fail(problems, None))?;
-    session.say(distinct(samples.iter().flat_map(|sample| &sample.warnings)), None);
-    let checked = args.check_samples.min(ready.data.count);
+    let ready = Ready::open(session, &args.dir, &args.data)?;
+    let run = |emulator: &mut SpinnakerEmulator<'_>, sample: usize| ready.run(emulator, sample);
+    let samples = run_samples(session, ready.data.count, || SpinnakerEmulator::new(&ready.program), run)?;
+    if samples.is_empty() {
+        return Ok(exit::INTERRUPTED);
+    }
+    warn(session, samples.iter().map(|(number, sample)| (*number, &sample.warnings[..])));
+    let checked = if interrupted() { 0 } else { args.check_samples.min(ready.data.count) };
     let mut report = ready.opened.report().map_err(|message| session.fail_files(&message))?;
     let verification = match checked {
         0 => None,
@@ -285,15 +287,10 @@ pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
     report.run = Some(summary.section(&ready));
     debug_assert_eq!(report.check_totals(), Ok(()));
     let differing = verification.as_ref().map_or(0, |verification| verification.exact.differing_samples);
-    let json = summary.json(&ready, checked, differing);
+    let json = summary.json(&ready, interrupted(), checked, differing);
     let mut table = Table::new(&["sample", "label", "class"]);
-    for (number, sample) in samples.iter().enumerate() {
-        let label = ready.data.labels.as_ref().map(|labels| labels[number].to_string());
-        let class = sample.class.map(|class| class.to_string());
-        table.row(vec![number.to_string(), label.unwrap_or_default(), class.unwrap_or_default()]);
-    }
-    let pretty = serde_json::to_string_pretty(&json).expect("bug in snncc: counts are always serializable") + "\n";
-    write_file(&folder.join("counters.json"), pretty.as_bytes())
+    samples.iter().for_each(|(number, sample)| table.row(prediction(&ready.data, *number, sample.class)));
+    write_file(&folder.join("counters.json"), pretty(&json).as_bytes())
         .and_then(|()| write_file(&folder.join(REPORT), report.to_json().as_bytes()))
         .and_then(|()| write_file(&folder.join("predictions.csv"), table.csv().as_bytes()))
         .map_err(|message| session.fail_files(&message))?;
@@ -305,24 +302,16 @@ pub(crate) fn emulate(session: &mut Session, args: &EmulateArgs) -> Outcome {
             let samples = count_text(checked.into(), "samples");
             print(&format!("first {samples}: equal to the integer reference in every spike\n"));
         }
+        if interrupted() {
+            print(&format!("interrupted: these are {} of {} samples\n", samples.len(), ready.data.count));
+        }
     }
     if let Some(verification) = verification.filter(|verification| !verification.passes()) {
         session.say(verification.diagnostics(), None);
         return Err(Failure { exit: exit::MISMATCH });
     }
     session.next(&format!("snncc report {}", args.dir.display()));
-    Ok(0)
-}
-
-/// The same warning of several samples is said once.
-fn distinct<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> Vec<Diagnostic> {
-    let mut said: Vec<Diagnostic> = Vec::new();
-    for warning in warnings {
-        if !said.iter().any(|known| (known.code, &known.item) == (warning.code, &warning.item)) {
-            said.push(warning.clone());
-        }
-    }
-    said
+    Ok(if interrupted() { exit::INTERRUPTED } else { 0 })
 }
 
 impl Ready {
@@ -348,9 +337,9 @@ impl Ready {
             ));
         }
         let ir = opened.quantized().map_err(|message| session.fail_files(&message))?;
-        let latencies: Vec<u32> = program.populations().map(|(_, _, latency)| latency).collect();
-        let of_outputs = program.outputs().map(|(_, population, _)| latencies[population]).max();
-        let chip_steps = data.steps.saturating_add(of_outputs.or(latencies.iter().copied().max()).unwrap_or(0));
+        let latencies = latencies(&program);
+        let outputs = program.outputs().map(|(_, population, _)| population);
+        let chip_steps = chip_steps(data.steps, &latencies, outputs);
         let tick_ps = (ir.dt_s.unwrap_or(ABSTRACT_TICK_S) * 1e12).round() as u64;
         Ok(Self { opened, program, ir, data, chip_steps, tick_ps })
     }
@@ -379,33 +368,33 @@ impl Ready {
     fn run(&self, emulator: &mut SpinnakerEmulator<'_>, sample: usize) -> Result<Sample, Diagnostics> {
         let coded = self.data.sample(sample)?;
         let stimulus = self.program.prepare(&coded.stimulus)?;
-        // An output that fires beyond the last network step is cut: its spikes are recorded.
-        let beyond = self.program.populations().enumerate();
-        let beyond = beyond.filter(|(_, (_, _, latency))| self.data.steps + latency < self.chip_steps);
-        let spikes = Selection::Some(beyond.map(|(at, _)| at).collect());
+        let latencies = latencies(&self.program);
+        let spikes = beyond(self.data.steps, self.chip_steps, &latencies);
         let options = SpinnakerRunOptions { spikes, tick_ps: Some(self.tick_ps), ..SpinnakerRunOptions::default() };
         let trace = emulator.run(&stimulus, self.chip_steps, &options);
-        Ok(Sample { class: self.class(&trace), warnings: trace.overflow_warnings(&self.program), trace })
+        Ok(Sample {
+            class: self.class(&trace),
+            spikes: network_spikes(&trace.populations, &latencies, self.data.steps),
+            slowest_core_ps: trace.step_records.iter().map(|step| step.slowest_ps).max().unwrap_or(0),
+            warnings: trace.overflow_warnings(&self.program),
+            totals: trace.totals,
+        })
     }
 
     /// The class that the first output names: most spikes in the network steps, or the largest membrane in volts.
     fn class(&self, trace: &SpinnakerTrace) -> Option<u32> {
         let (_, population, readout) = self.program.outputs().next()?;
-        let of = &trace.populations[population];
         let (name, _, latency) = self.program.populations().nth(population)?;
-        Some(match readout {
-            Readout::Membrane => {
-                let graph = &self.ir.graph;
-                let (id, _) = graph.populations.iter_with_ids().find(|(_, known)| known.name == name)?;
-                let neurons = self.ir.neurons[id].as_ref()?;
-                predicted_by_membrane(of.final_membrane.as_ref()?, (&neurons.units_per_volt, &neurons.v_offset))
-            }
-            Readout::Spikes => match &of.spikes {
-                Some(train) => predicted_by_spikes(train, latency, self.data.steps),
-                None => largest(&of.counts),
-            },
-        })
+        let known = self.ir.graph.populations.iter_with_ids().find(|(_, known)| known.name == name);
+        let units = known.and_then(|(id, _)| self.ir.neurons[id].as_ref());
+        let units = units.map(|neurons| (&neurons.units_per_volt, &neurons.v_offset));
+        class_of(&trace.populations[population], readout, (latency, self.data.steps), units)
     }
+}
+
+/// Latency of each population.
+fn latencies(program: &SpinnakerProgram) -> Vec<u32> {
+    program.populations().map(|(_, _, latency)| latency).collect()
 }
 
 /// Sums over samples.
@@ -426,40 +415,41 @@ struct Summary {
 }
 
 impl Summary {
-    fn new(ready: &Ready, samples: &[Sample]) -> Self {
-        let sum = |of: &dyn Fn(&SpinnakerTrace) -> u128| samples.iter().map(|sample| of(&sample.trace)).sum::<u128>();
+    fn new(ready: &Ready, samples: &[(usize, Sample)]) -> Self {
+        let sum =
+            |of: &dyn Fn(&SpinnakerTotals) -> u128| samples.iter().map(|(_, sample)| of(&sample.totals)).sum::<u128>();
         let spikes = ready.program.populations().enumerate().map(|(at, (name, _, _))| {
-            let of = |trace: &SpinnakerTrace| trace.populations[at].counts.iter().map(|count| u128::from(*count)).sum();
-            (name.to_owned(), sum(&of))
+            (name.to_owned(), samples.iter().map(|(_, sample)| u128::from(sample.spikes[at])).sum())
         });
-        let slowest = samples.iter().flat_map(|sample| &sample.trace.step_records).map(|step| step.slowest_ps).max();
         Self {
             samples: samples.len(),
-            correct: ready.data.labels.as_ref().map(|labels| {
-                samples.iter().zip(labels).filter(|(sample, label)| sample.class == Some(**label)).count()
-            }),
+            correct: ready
+                .data
+                .labels
+                .as_ref()
+                .map(|labels| samples.iter().filter(|(number, sample)| sample.class == Some(labels[*number])).count()),
             spikes: spikes.collect(),
-            host_spikes: sum(&|trace| trace.totals.host_spikes.into()),
+            host_spikes: sum(&|totals| totals.host_spikes.into()),
             counts: [
-                ("updated", sum(&|trace| trace.totals.updated.into())),
-                ("fired", sum(&|trace| trace.totals.fired.into())),
-                ("packets", sum(&|trace| trace.totals.packets.into())),
-                ("hops", sum(&|trace| trace.totals.hops.into())),
-                ("rows", sum(&|trace| trace.totals.rows.into())),
-                ("synaptic_events", sum(&|trace| trace.totals.synaptic_events.into())),
+                ("updated", sum(&|totals| totals.updated.into())),
+                ("fired", sum(&|totals| totals.fired.into())),
+                ("packets", sum(&|totals| totals.packets.into())),
+                ("hops", sum(&|totals| totals.hops.into())),
+                ("rows", sum(&|totals| totals.rows.into())),
+                ("synaptic_events", sum(&|totals| totals.synaptic_events.into())),
             ],
             saturations: [
-                ("ring_buffer", sum(&|trace| trace.totals.saturations.into())),
-                ("membrane", sum(&|trace| trace.totals.membrane_saturations.into())),
+                ("ring_buffer", sum(&|totals| totals.saturations.into())),
+                ("membrane", sum(&|totals| totals.membrane_saturations.into())),
             ],
-            overruns: sum(&|trace| trace.totals.overruns.into()),
-            overrun_steps: sum(&|trace| trace.totals.overrun_steps.into()),
-            time_ps: sum(&|trace| trace.totals.time_ps),
-            slowest_core_ps: slowest.unwrap_or(0),
+            overruns: sum(&|totals| totals.overruns.into()),
+            overrun_steps: sum(&|totals| totals.overrun_steps.into()),
+            time_ps: sum(&|totals| totals.time_ps),
+            slowest_core_ps: samples.iter().map(|(_, sample)| sample.slowest_core_ps).max().unwrap_or(0),
             energy_fj: [
-                ("chips", sum(&|trace| trace.totals.energy.chips_fj)),
-                ("cores", sum(&|trace| trace.totals.energy.cores_fj)),
-                ("hops", sum(&|trace| trace.totals.energy.hops_fj)),
+                ("chips", sum(&|totals| totals.energy.chips_fj)),
+                ("cores", sum(&|totals| totals.energy.cores_fj)),
+                ("hops", sum(&|totals| totals.energy.hops_fj)),
             ],
         }
     }
@@ -472,7 +462,7 @@ impl Summary {
         self.energy_fj.iter().map(|(_, part)| part).sum()
     }
 
-    fn json(&self, ready: &Ready, checked: usize, differing: u64) -> Json {
+    fn json(&self, ready: &Ready, interrupted: bool, checked: usize, differing: u64) -> Json {
         let object = |pairs: &[(&str, u128)]| -> Json {
             Json::Object(pairs.iter().map(|(name, count)| ((*name).to_owned(), json!(Value::from(*count)))).collect())
         };
@@ -483,6 +473,7 @@ impl Summary {
         json!({
             "target": ready.opened.target.name(),
             "samples": self.samples,
+            "interrupted": interrupted,
             "steps": ready.data.steps,
             "correct": self.correct,
             "accuracy": self.correct.map(|correct| accuracy(correct as u64, self.samples as u64)),

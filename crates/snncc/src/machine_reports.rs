@@ -4,12 +4,13 @@
 //! chip on the way gets an entry for the core's keys.
 
 use snncc_chip::Target;
+use snncc_emu::spinnaker::SpinnakerMachine;
 use snncc_image::spinnaker::{ApplicationCore, ChipImage, CoreProgram, RouteEntry, SpinnakerImage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// Links of a chip: steps in x and y of east, north-east, north, west, south-west, south.
-const STEPS: [(i64, i64); 6] = [(1, 0), (1, 1), (0, 1), (-1, 0), (-1, -1), (0, -1)];
+/// Links of a chip; the bits of a route behind them are cores.
+const LINKS: u32 = 6;
 
 /// Names and texts of the reports.
 pub(crate) fn reports(image: &SpinnakerImage, target: &Target) -> Vec<(String, String)> {
@@ -143,7 +144,12 @@ impl View<'_> {
                 let Some(slice) = self.slices.get(&self.number(chip, core)) else { continue };
                 let _ = writeln!(out, "  Processor {}: Vertex: '{}'", core.core, slice.vertex);
                 let _ = writeln!(out, "              Slice: ({}:{})  {}", slice.first, slice.last, slice.name());
-                let _ = writeln!(out, "              Model: {}\n              {}\n", slice.model, sdram_bytes(core));
+                let _ = writeln!(
+                    out,
+                    "              Model: {}\n              {}\n",
+                    slice.model,
+                    sdram_bytes(core, self.target)
+                );
             }
         }
         out
@@ -191,7 +197,7 @@ impl View<'_> {
             let (x, y) = self.position(chip.chip);
             let mut total = 0;
             for core in &chip.cores {
-                let bytes = sdram_bytes(core);
+                let bytes = sdram_bytes(core, self.target);
                 total += bytes;
                 let name = self.slices.get(&self.number(chip, core)).map_or(String::new(), Slice::name);
                 let _ = writeln!(
@@ -211,26 +217,11 @@ impl View<'_> {
         routes.iter().map(|entry| (*entry, false)).collect()
     }
 
-    /// Where a link of a chip leads.
-    fn neighbour(&self, chip: u32, link: usize) -> Option<u32> {
-        let (columns, rows) = (self.target.file.chips.columns, self.target.file.chips.rows);
-        let (x, y) = self.position(chip);
-        let wraps = self.target.wraps();
-        let along = |at: u32, step: i64, len: u32, wraps: bool| {
-            let next = i64::from(at) + step;
-            match wraps {
-                true => Some(next.rem_euclid(len.into()) as u32),
-                false => u32::try_from(next).ok().filter(|next| *next < len),
-            }
-        };
-        let x = along(x, STEPS[link].0, columns, wraps.0)?;
-        Some(along(y, STEPS[link].1, rows, wraps.1)? * columns + x)
-    }
-
     /// A table of each chip with one entry for each core whose packets come by.
     fn uncompressed(&self) -> BTreeMap<u32, Vec<Marked>> {
         let tables: BTreeMap<u32, &[RouteEntry]> =
             self.image.chips.iter().map(|chip| (chip.chip, &chip.routes[..])).collect();
+        let machine = SpinnakerMachine::of(self.target);
         let mut found: BTreeMap<u32, Vec<Marked>> = BTreeMap::new();
         for (core, key, mask) in self.senders() {
             let mut seen = BTreeSet::new();
@@ -241,11 +232,11 @@ impl View<'_> {
                 }
                 let entry =
                     tables.get(&chip).and_then(|table| table.iter().find(|entry| key & entry.mask == entry.key));
-                let straight = came.map(|link: usize| 1 << link);
+                let straight = came.map(|link: u32| 1 << link);
                 let Some(route) = entry.map(|entry| entry.route).or(straight) else { continue };
                 found.entry(chip).or_default().push((RouteEntry { key, mask, route }, straight == Some(route)));
-                let links = (0..STEPS.len()).filter(|link| route >> link & 1 == 1);
-                waiting.extend(links.filter_map(|link| Some((self.neighbour(chip, link)?, Some(link)))));
+                let links = (0..LINKS).filter(|link| route >> link & 1 == 1);
+                waiting.extend(links.filter_map(|link| Some((machine.neighbour(chip, link)?, Some(link)))));
             }
         }
         found.values_mut().for_each(|entries| entries.sort_unstable());
@@ -277,16 +268,12 @@ impl View<'_> {
     }
 }
 
-/// Shared memory of a core's rows and tables.
-fn sdram_bytes(core: &ApplicationCore) -> usize {
-    match &core.program {
-        CoreProgram::Injector(_) => 0,
-        CoreProgram::Neurons(neurons) => {
-            let words =
-                neurons.synaptic_words.len() + neurons.population_table.len() + neurons.synapse_parameters.len();
-            words * size_of::<u32>()
-        }
-    }
+/// Shared memory of a core: its neurons, synapse parameters, population table and rows.
+pub(crate) fn sdram_bytes(core: &ApplicationCore, target: &Target) -> u64 {
+    let CoreProgram::Neurons(neurons) = &core.program else { return 0 };
+    let neuron_bytes = target.model.spinnaker().map_or(0, |core| core.formats.neuron_bytes.0);
+    let words = neurons.synaptic_words.len() + neurons.population_table.len() + neurons.synapse_parameters.len();
+    (words * size_of::<u32>()) as u64 + neurons.neurons.len() as u64 * u64::from(neuron_bytes)
 }
 
 fn table(entries: &[Marked]) -> String {
@@ -298,7 +285,6 @@ fn table(entries: &[Marked]) -> String {
             let named = range.clone().filter(|bit| entry.route >> bit & 1 == 1);
             named.map(|bit| (bit - range.start).to_string()).collect::<Vec<_>>().join(", ")
         };
-        let links = STEPS.len() as u32;
         let _ = writeln!(
             out,
             "{index:5} {:#010X} {:#010X} {:#010X} {:<7} [{}] [{}]",
@@ -306,8 +292,8 @@ fn table(entries: &[Marked]) -> String {
             entry.mask,
             entry.route,
             u8::from(*is_defaultable),
-            bits(links..u32::BITS),
-            bits(0..links)
+            bits(LINKS..u32::BITS),
+            bits(0..LINKS)
         );
     }
     let _ =
@@ -321,7 +307,7 @@ fn summary(title: &str, tables: &BTreeMap<u32, Vec<Marked>>, view: &View<'_>) ->
     for (chip, entries) in tables {
         let (x, y) = view.position(*chip);
         let defaultable = entries.iter().filter(|(_, is_defaultable)| *is_defaultable).count();
-        let links_only = entries.iter().filter(|(entry, _)| entry.route >> STEPS.len() == 0).count();
+        let links_only = entries.iter().filter(|(entry, _)| entry.route >> LINKS == 0).count();
         let routes: BTreeSet<u32> = entries.iter().map(|(entry, _)| entry.route).collect();
         (total, most) = (total + entries.len(), most.max(entries.len()));
         let _ = writeln!(

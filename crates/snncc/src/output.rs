@@ -407,42 +407,17 @@ impl<I> Opened<I> {
     /// Opens an output folder and its program, which `read` decodes.
     ///
     /// # Errors
-    /// `SNN0101` for a folder that is none of ours, or lacks a file; `SNN0108` for one of another schema; `SNN0109` for a
-    /// damaged program; what the readers of target and hardware model say.
+    /// As [`Opened::without_program`]; `SNN0101` and `SNN0109` for a program that is missing or damaged.
     pub(crate) fn open_with(
         folder: &Path,
         read: impl FnOnce(&[u8]) -> Result<I, Diagnostics>,
     ) -> Result<Self, Diagnostics> {
-        let shown = folder.display();
-        let unreadable = |message: String| Diagnostic::error(code::FILE_UNREADABLE, message);
-        let text = |name: &str| {
-            std::fs::read_to_string(folder.join(name))
-                .map_err(|error| unreadable(format!("`{shown}/{name}` cannot be read: {error}")))
-        };
-        let manifest = text(MANIFEST).map_err(|error| {
-            error
-                .note(format!("the {MANIFEST} makes a folder one of snncc's"))
-                .help("name the folder that `snncc compile` wrote")
+        let Opened { folder, manifest, target, .. } = Opened::without_program(folder)?;
+        let path = folder.join(PROGRAM);
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Diagnostic::error(code::FILE_UNREADABLE, format!("`{}` cannot be read: {error}", path.display()))
         })?;
-        let manifest: Manifest = serde_json::from_str(&manifest)
-            .map_err(|error| unreadable(format!("`{shown}/{MANIFEST}` is damaged: {error}")))?;
-        if manifest.schema != MANIFEST_SCHEMA {
-            let message = format!(
-                "`{shown}` has schema {} of the output folder; this version reads {MANIFEST_SCHEMA}",
-                manifest.schema
-            );
-            return Err(Diagnostic::error(code::UNSUPPORTED_VERSION, message).into());
-        }
-        if manifest.status != "compiled" {
-            let message = format!("`{shown}` holds a failed compilation, no program");
-            return Err(unreadable(message).help(format!("see `snncc report {shown}`")).into());
-        }
-        let file = TargetFile::from_ron(&manifest.target, &text("target/target.ron")?)?;
-        let model = HardwareModel::from_ron(&manifest.model, &text("target/hardware-model.ron")?)?;
-        let target = Target::new(file, model)?;
-        let bytes = std::fs::read(folder.join(PROGRAM))
-            .map_err(|error| unreadable(format!("`{shown}/{PROGRAM}` cannot be read: {error}")))?;
-        Ok(Self { folder: folder.to_owned(), manifest, target, image: read(&bytes)? })
+        Ok(Self { image: read(&bytes)?, folder, manifest, target })
     }
 
     /// A file whose hash the manifest holds.
@@ -503,6 +478,44 @@ impl<I> Opened<I> {
     /// If it is missing or damaged.
     pub(crate) fn report(&self) -> Result<snncc_report::ReportData, String> {
         read_report(&self.folder.join(REPORT))
+    }
+}
+
+impl Opened<()> {
+    /// Opens an output folder, and leaves its program alone.
+    ///
+    /// # Errors
+    /// `SNN0101` for a folder that is none of ours, or lacks a file; `SNN0108` for one of another schema; what the readers of
+    /// target and hardware model say.
+    pub(crate) fn without_program(folder: &Path) -> Result<Self, Diagnostics> {
+        let shown = folder.display();
+        let unreadable = |message: String| Diagnostic::error(code::FILE_UNREADABLE, message);
+        let text = |name: &str| {
+            std::fs::read_to_string(folder.join(name))
+                .map_err(|error| unreadable(format!("`{shown}/{name}` cannot be read: {error}")))
+        };
+        let manifest = text(MANIFEST).map_err(|error| {
+            error
+                .note(format!("the {MANIFEST} makes a folder one of snncc's"))
+                .help("name the folder that `snncc compile` wrote")
+        })?;
+        let manifest: Manifest = serde_json::from_str(&manifest)
+            .map_err(|error| unreadable(format!("`{shown}/{MANIFEST}` is damaged: {error}")))?;
+        if manifest.schema != MANIFEST_SCHEMA {
+            let message = format!(
+                "`{shown}` has schema {} of the output folder; this version reads {MANIFEST_SCHEMA}",
+                manifest.schema
+            );
+            return Err(Diagnostic::error(code::UNSUPPORTED_VERSION, message).into());
+        }
+        if manifest.status != "compiled" {
+            let message = format!("`{shown}` holds a failed compilation, no program");
+            return Err(unreadable(message).help(format!("see `snncc report {shown}`")).into());
+        }
+        let file = TargetFile::from_ron(&manifest.target, &text("target/target.ron")?)?;
+        let model = HardwareModel::from_ron(&manifest.model, &text("target/hardware-model.ron")?)?;
+        let target = Target::new(file, model)?;
+        Ok(Self { folder: folder.to_owned(), manifest, target, image: () })
     }
 }
 

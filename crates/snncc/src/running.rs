@@ -5,18 +5,20 @@ use crate::data::{self, Data, DataRequest, HostCurrents, Port};
 use crate::host::{HostPart, HostWork};
 use crate::output::{Opened, next_run};
 use crate::session::{Failure, Session};
+use crate::{interrupted, stop_early_when_interrupted};
+use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
 use snncc_chip::{CostTable, HostCosts};
 use snncc_compile::lower::{LowerOptions, lower};
 use snncc_data::{Coding, Stimulus};
-use snncc_emu::{CoreTrace, OverflowCount, Program, Totals};
+use snncc_emu::{CoreTrace, OverflowCount, PopulationTrace, Program, Selection, Totals};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::Readout;
 use snncc_ir::cut::cut;
 use snncc_ir::network::Reset;
-use snncc_ir::{IntNeurons, Network, Node, QuantizedIr};
+use snncc_ir::{IntNeurons, Network, Node, Param, QuantizedIr};
 use snncc_report::{Basis, Figure, Value};
-use snncc_verify::SampleInput;
+use snncc_verify::{SampleInput, largest, predicted_by_membrane, predicted_by_spikes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -141,9 +143,12 @@ impl Running {
 
     /// Chip steps of a sample: network steps and the longest latency of an output (of any population, without outputs).
     pub(crate) fn chip_steps(&self) -> u32 {
-        let latencies: Vec<u32> = self.program.populations().map(|(_, _, latency)| latency).collect();
-        let of_outputs = self.program.outputs().map(|(_, population, _)| latencies[population]).max();
-        self.data.steps.saturating_add(of_outputs.or(latencies.iter().copied().max()).unwrap_or(0))
+        chip_steps(self.data.steps, &self.latencies(), self.program.outputs().map(|(_, population, _)| population))
+    }
+
+    /// Latency of each population.
+    pub(crate) fn latencies(&self) -> Vec<u32> {
+        self.program.populations().map(|(_, _, latency)| latency).collect()
     }
 
     /// The cost table in use.
@@ -156,6 +161,95 @@ impl Running {
     pub(crate) fn input(&self) -> (String, String) {
         self.data.files.first().cloned().unwrap_or_default()
     }
+}
+
+/// Chip steps of a sample: network steps and the longest latency of an output (of any population, without outputs).
+pub(crate) fn chip_steps(steps: u32, latencies: &[u32], outputs: impl Iterator<Item = usize>) -> u32 {
+    let of_outputs = outputs.map(|population| latencies[population]).max();
+    steps.saturating_add(of_outputs.or(latencies.iter().copied().max()).unwrap_or(0))
+}
+
+/// Populations that run beyond the last network step: of the others, counts are enough.
+pub(crate) fn beyond(steps: u32, chip_steps: u32, latencies: &[u32]) -> Selection {
+    Selection::Some((0..latencies.len()).filter(|at| steps + latencies[*at] < chip_steps).collect())
+}
+
+/// Spikes in network steps, by population.
+pub(crate) fn network_spikes(populations: &[PopulationTrace], latencies: &[u32], steps: u32) -> Vec<u64> {
+    let of = |(population, latency): (&PopulationTrace, &u32)| match &population.spikes {
+        Some(train) => {
+            let end = steps.saturating_add(*latency).min(train.steps());
+            u64::from(train.step_starts[end as usize])
+        }
+        None => population.counts.iter().map(|count| u64::from(*count)).sum(),
+    };
+    populations.iter().zip(latencies).map(of).collect()
+}
+
+/// The class that an output names: argmax of spike counts over the network steps, or of the final membrane. `units`: units per
+/// volt and offset of its neurons, where membranes are read.
+pub(crate) fn class_of(
+    output: &PopulationTrace,
+    readout: Readout,
+    (latency, steps): (u32, u32),
+    units: Option<(&Param, &Param)>,
+) -> Option<u32> {
+    Some(match readout {
+        Readout::Spikes => match &output.spikes {
+            Some(train) => predicted_by_spikes(train, latency, steps),
+            None => largest(&output.counts),
+        },
+        Readout::Membrane => predicted_by_membrane(output.final_membrane.as_ref()?, units?),
+    })
+}
+
+/// Runs samples in parallel, each on an emulator that others have used; gives those that were done when the user stopped it.
+///
+/// # Errors
+/// After the diagnostics of the first sample that failed have been shown.
+pub(crate) fn run_samples<E, R: Send>(
+    session: &mut Session,
+    count: usize,
+    emulator: impl Fn() -> E + Sync + Send,
+    run: impl Fn(&mut E, usize) -> Result<R, Diagnostics> + Sync + Send,
+) -> Result<Vec<(usize, R)>, Failure> {
+    let bar = session.bar("emulating", count as u64);
+    stop_early_when_interrupted(true);
+    let unless_stopped = |emulator: &mut E, sample: usize| -> Result<Option<R>, Diagnostics> {
+        if interrupted() {
+            return Ok(None);
+        }
+        let result = run(emulator, sample);
+        bar.inc(1);
+        result.map(Some)
+    };
+    let results: Vec<_> = (0..count).into_par_iter().map_init(emulator, unless_stopped).collect();
+    bar.finish_and_clear();
+    stop_early_when_interrupted(false);
+    let mut samples = Vec::with_capacity(results.len());
+    for (number, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(result) => samples.extend(result.map(|result| (number, result))),
+            Err(problems) => return Err(session.fail(problems, None)),
+        }
+    }
+    Ok(samples)
+}
+
+/// Shows the overflows of the first sample that has any, and in how many samples they occur.
+pub(crate) fn warn<'s>(session: &mut Session, samples: impl ExactSizeIterator<Item = (usize, &'s [Diagnostic])>) {
+    let count = samples.len();
+    let overflowing: Vec<_> = samples.filter(|(_, warnings)| !warnings.is_empty()).collect();
+    if let Some((number, warnings)) = overflowing.first() {
+        let note = format!("in sample {number}; registers overflowed in {} of {count} samples", overflowing.len());
+        session.say(warnings.iter().map(|warning| warning.clone().note(&*note)), None);
+    }
+}
+
+/// Number, label and class of a sample, for `predictions.csv`.
+pub(crate) fn prediction(data: &Data, number: usize, class: Option<u32>) -> Vec<String> {
+    let label = data.labels.as_ref().map(|labels| labels[number].to_string());
+    vec![number.to_string(), label.unwrap_or_default(), class.map(|class| class.to_string()).unwrap_or_default()]
 }
 
 /// The folder for results of a run in an output folder: the one asked for, or the next `run-NNN`.

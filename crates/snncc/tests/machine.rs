@@ -77,6 +77,21 @@ fn reports_have_the_form_that_users_of_spynnaker_know() {
 }
 
 #[test]
+fn flags_are_heeded_or_refused() {
+    let place = place();
+    place.run("compile net.ron --target spinnaker-emu -o out --emit lowered").exits(0);
+    assert!(!place.read("out/ir/10-lowered.txt").is_empty());
+    place.run("compile net.ron --target spinnaker-emu -o out --emit placement").exits(2);
+    let rules = place.run("compile net.ron --target spinnaker-emu -o other --quantizer nengo-loihi").exits(3);
+    assert!(rules.stderr.contains("SNN0205"), "{}", rules.stderr);
+    place.run(&format!("emulate out {DATA} --early-exit")).exits(2);
+    let bytes = place.read("out/program.snnbin");
+    place.write("out/program.snnbin", &bytes[..bytes.len() / 2]);
+    let damaged = place.run(&format!("emulate out {DATA}")).exits(3);
+    assert!(damaged.stderr.contains("SNN0109"), "{}", damaged.stderr);
+}
+
+#[test]
 fn equal_input_gives_equal_bytes() {
     let place = place();
     for (out, jobs) in [("a", 1), ("b", 2)] {

@@ -2,7 +2,7 @@
 
 use crate::args::{CalibrationArgs, CompileArgs};
 use crate::calibrate::calibrate;
-use crate::compilation::{Follower, Job, Results, apply_overrides, options};
+use crate::compilation::{Follower, Job, Results, Stopped, apply_overrides, options};
 use crate::conversion;
 use crate::data::{self, DataRequest};
 use crate::files::sha256_hex;
@@ -81,33 +81,57 @@ pub(crate) fn run(session: &mut Session, args: &CompileArgs) -> Outcome {
         return run_for_machine(session, args, folder, &output, &job, &inputs);
     }
     let mut follower = Follower::new(session, &args.emit);
-    let compiled = job.compile(&mut follower);
-    let warnings = network.annotate(std::mem::take(&mut follower.warnings));
-    session.say(warnings.0, Some(&network.source));
-    let compiled = match compiled {
-        Ok(compiled) => compiled,
-        Err(stopped) => {
-            let problems = network.annotate(stopped.problems.0);
-            let failure = session.fail(problems, Some(&network.source));
-            return Err(leave_failure(session, folder, &output, &job, &stopped.stage, failure, args.json));
-        }
-    };
-    let mut manifest = manifest(&job, &inputs, command_line());
-    if args.timings {
-        manifest.timings_ms = follower.timings_ms.clone();
-    }
+    let result = job.compile(&mut follower);
+    let (compiled, folder) = compiled_or_left(session, args, folder, &output, &job, &mut follower, result)?;
+    let manifest = timed_manifest(session, args, &job, &inputs, &follower);
     let texts = stage_texts(&follower, &compiled, &target, &args.emit);
     let report = write(session, &folder, &job, &compiled, manifest, &texts)
         .and_then(|report| folder.commit().map(|()| report))
         .map_err(|message| session.fail_files(&message))?;
+    print(session, &report, &output, args.json);
+    session.next(&format!("snncc verify {} --input DATA    (or: snncc report {})", output.display(), output.display()));
+    Ok(0)
+}
+
+/// Shows the warnings of a compilation; what came of it with its folder, or a folder that says why there is nothing.
+fn compiled_or_left<C>(
+    session: &mut Session,
+    args: &CompileArgs,
+    folder: OutputFolder,
+    output: &Path,
+    job: &Job<'_>,
+    follower: &mut Follower,
+    result: Result<C, Stopped>,
+) -> Outcome<(C, OutputFolder)> {
+    let network = job.network;
+    let warnings = network.annotate(std::mem::take(&mut follower.warnings));
+    session.say(warnings.0, Some(&network.source));
+    match result {
+        Ok(compiled) => Ok((compiled, folder)),
+        Err(stopped) => {
+            let problems = network.annotate(stopped.problems.0);
+            let failure = session.fail(problems, Some(&network.source));
+            Err(leave_failure(session, folder, output, job, &stopped.stage, failure, args.json))
+        }
+    }
+}
+
+/// The manifest, with times of stages if they are asked for; then they are said as well.
+fn timed_manifest(
+    session: &Session,
+    args: &CompileArgs,
+    job: &Job<'_>,
+    inputs: &[(String, String, String)],
+    follower: &Follower,
+) -> Manifest {
+    let mut manifest = manifest(job, inputs, command_line());
     if args.timings {
+        manifest.timings_ms = follower.timings_ms.clone();
         for (stage, ms) in &follower.timings_ms {
             session.note(&format!("{stage}: {ms:.1} ms"));
         }
     }
-    print(session, &report, &output, args.json);
-    session.next(&format!("snncc verify {} --input DATA    (or: snncc report {})", output.display(), output.display()));
-    Ok(0)
+    manifest
 }
 
 /// The command line as the manifest keeps it: the program by its name alone.
@@ -198,11 +222,7 @@ fn stage_texts(
     let wants = |stage: &str| wanted.iter().any(|emit| emit.wants(stage));
     let target = &target.target;
     let (routed, placed) = (&compiled.routed, compiled.routed.placed());
-    let mut texts = Vec::new();
-    for (stage, text) in &follower.texts {
-        let name = if stage == "lower" { "10-lowered.txt" } else { "20-quantized.txt" };
-        texts.push((name.to_owned(), text.clone()));
-    }
+    let mut texts = ir_texts(follower);
     if wants("partition") {
         texts.push(("30-partition.txt".to_owned(), stage_text::partition(placed.partitioned())));
     }
@@ -216,6 +236,12 @@ fn stage_texts(
         texts.push(("60-image.txt".to_owned(), stage_text::image(&compiled.image, target)));
     }
     texts
+}
+
+/// Those of the stages that need no layout.
+fn ir_texts(follower: &Follower) -> Vec<(String, String)> {
+    let name = |stage: &str| if stage == "lower" { "10-lowered.txt" } else { "20-quantized.txt" };
+    follower.texts.iter().map(|(stage, text)| (name(stage).to_owned(), text.clone())).collect()
 }
 
 /// Writes all files of a compiled network; gives its report.
@@ -292,27 +318,15 @@ fn run_for_machine(
     job: &Job<'_>,
     inputs: &[(String, String, String)],
 ) -> Outcome {
-    let network = job.network;
-    let mut follower = Follower::new(session, &args.emit);
-    let compiled = job.compile_for_machine(&mut follower);
-    let warnings = network.annotate(std::mem::take(&mut follower.warnings));
-    session.say(warnings.0, Some(&network.source));
-    let compiled = match compiled {
-        Ok(compiled) => compiled,
-        Err(stopped) => {
-            let problems = network.annotate(stopped.problems.0);
-            let failure = session.fail(problems, Some(&network.source));
-            return Err(leave_failure(session, folder, output, job, &stopped.stage, failure, args.json));
-        }
-    };
-    let mut manifest = manifest(job, inputs, command_line());
-    if args.timings {
-        manifest.timings_ms = follower.timings_ms.clone();
-        for (stage, ms) in &follower.timings_ms {
-            session.note(&format!("{stage}: {ms:.1} ms"));
-        }
+    if args.emit.iter().any(|emit| !matches!(emit, Emit::Stage("lower"))) {
+        return Err(session.usage("--emit: of SpiNNaker-like machines there is `lowered` alone"));
     }
-    let written = Written { folder: &folder, manifest, texts: &[] };
+    let mut follower = Follower::new(session, &args.emit);
+    let result = job.compile_for_machine(&mut follower);
+    let (compiled, folder) = compiled_or_left(session, args, folder, output, job, &mut follower, result)?;
+    let manifest = timed_manifest(session, args, job, inputs, &follower);
+    let texts = ir_texts(&follower);
+    let written = Written { folder: &folder, manifest, texts: &texts };
     let report = machine::write(session, job, &compiled, written)
         .and_then(|report| folder.commit().map(|()| report))
         .map_err(|message| session.fail_files(&message))?;

@@ -7,25 +7,23 @@ use crate::args::{EmulateArgs, Trace as TraceKind};
 use crate::commands::verify::{compare_integers, mismatches};
 use crate::early_exit::{Watch, WatchSummary, Watched};
 use crate::host::HostWork;
+use crate::interrupted;
 use crate::machine;
 use crate::output::{REPORT, write_file};
 use crate::running::{
-    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, caveats, energy_figure, json_counts, results_folder,
-    time_figure,
+    ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, beyond, caveats, class_of, energy_figure, json_counts,
+    network_spikes, prediction, results_folder, run_samples, time_figure, warn,
 };
 use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
-use crate::{interrupted, stop_early_when_interrupted};
-use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 use snncc_data::SpikeTrain;
 use snncc_emu::{CoreTrace, Emulator, RunOptions, Selection, Totals, Trace};
 use snncc_formats::data_files::write_spikes;
 use snncc_formats::tensor_files::write_npz;
 use snncc_ids::{Diagnostic, Diagnostics};
-use snncc_image::Readout;
 use snncc_ir::Tensor;
 use snncc_report::{Basis, Figure, HostRun, LayerRow, RunSection, Table, Value, count_text, energy_text, time_text};
-use snncc_verify::{Verification, largest, predicted_by_membrane, predicted_by_spikes};
+use snncc_verify::Verification;
 use std::path::Path;
 
 /// What one sample gave.
@@ -53,37 +51,19 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     session.json = args.json;
     let running = Running::open(session, &args.dir, &args.data)?;
     let watch = Watch::new(session, &running, args)?;
-    let bar = session.bar("emulating", running.data.count as u64);
-    stop_early_when_interrupted(true);
     let chip_steps = running.chip_steps();
     let mut options = recording(&running, chip_steps);
     watch.iter().for_each(|watch| watch.record(&mut options));
     // Many samples keep all threads busy; a few leave threads for the cores of each.
     let options = RunOptions { threads: running.data.count < rayon::current_num_threads(), ..options };
-    let run = |emulator: &mut Emulator<'_>, sample: usize| -> Result<Option<SampleResult>, Diagnostics> {
-        if interrupted() {
-            return Ok(None);
-        }
-        let result = run_sample(&running, emulator, sample, chip_steps, &options, watch.as_ref());
-        bar.inc(1);
-        result.map(Some)
+    let run = |emulator: &mut Emulator<'_>, sample: usize| {
+        run_sample(&running, emulator, sample, chip_steps, &options, watch.as_ref())
     };
-    let results: Vec<_> =
-        (0..running.data.count).into_par_iter().map_init(|| Emulator::new(&running.program), run).collect();
-    bar.finish_and_clear();
-    stop_early_when_interrupted(false);
-    let mut samples = Vec::with_capacity(results.len());
-    for (number, result) in results.into_iter().enumerate() {
-        match result {
-            Ok(Some(result)) => samples.push((number, result)),
-            Ok(None) => {}
-            Err(problems) => return Err(session.fail(problems, None)),
-        }
-    }
+    let samples = run_samples(session, running.data.count, || Emulator::new(&running.program), run)?;
     if samples.is_empty() {
         return Ok(exit::INTERRUPTED);
     }
-    warn(session, &samples);
+    warn(session, samples.iter().map(|(number, result)| (*number, &result.warnings[..])));
     let checked = check(session, &running, if interrupted() { 0 } else { args.check_samples })?;
     let folder = results_folder(session, &running.opened.folder, args.output.as_ref())?;
     let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
@@ -138,9 +118,8 @@ fn check(session: &mut Session, running: &Running, samples: usize) -> Result<Opt
 
 /// Spikes need recording only where a population runs beyond the last network step.
 pub(crate) fn recording(running: &Running, chip_steps: u32) -> RunOptions {
-    let beyond = running.program.populations().enumerate();
-    let beyond = beyond.filter(|(_, (_, _, latency))| running.data.steps + latency < chip_steps);
-    RunOptions { spikes: Selection::Some(beyond.map(|(index, _)| index).collect()), ..RunOptions::default() }
+    let spikes = beyond(running.data.steps, chip_steps, &running.latencies());
+    RunOptions { spikes, ..RunOptions::default() }
 }
 
 /// Runs one sample.
@@ -158,17 +137,9 @@ pub(crate) fn run_sample(
     let (input, work) = running.sample_and_work(sample)?;
     let stimulus = running.program.prepare(&input.stimulus)?;
     let trace = emulator.run(&stimulus, chip_steps, options);
-    let latencies = running.program.populations().map(|(_, _, latency)| latency);
-    let spikes = trace.populations.iter().zip(latencies).map(|(population, latency)| match &population.spikes {
-        Some(train) => {
-            let end = running.data.steps.saturating_add(latency).min(train.steps());
-            u64::from(train.step_starts[end as usize])
-        }
-        None => population.counts.iter().map(|count| u64::from(*count)).sum(),
-    });
     let fed = |name: &str| input.stimulus.port(name).map_or(0, |port| port.spikes.spike_count());
     Ok(SampleResult {
-        spikes: spikes.collect(),
+        spikes: network_spikes(&trace.populations, &running.latencies(), running.data.steps),
         input_spikes: running.program.inputs().map(|(name, _)| fed(name)).collect(),
         totals: trace.totals,
         slowest_step_ps: trace.step_records.iter().map(|step| step.time_ps).max().unwrap_or(0),
@@ -184,27 +155,8 @@ pub(crate) fn run_sample(
 pub(crate) fn class(running: &Running, trace: &Trace) -> Option<u32> {
     let (_, population, readout) = running.program.outputs().next()?;
     let (name, _, latency) = running.program.populations().nth(population)?;
-    let trace = &trace.populations[population];
-    Some(match readout {
-        Readout::Spikes => match &trace.spikes {
-            Some(train) => predicted_by_spikes(train, latency, running.data.steps),
-            None => largest(&trace.counts),
-        },
-        Readout::Membrane => {
-            let neurons = running.neurons(name)?;
-            predicted_by_membrane(trace.final_membrane.as_ref()?, (&neurons.units_per_volt, &neurons.v_offset))
-        }
-    })
-}
-
-/// Shows the overflows of the first sample that has any, and in how many samples they occur.
-fn warn(session: &mut Session, samples: &[(usize, SampleResult)]) {
-    let overflowing = samples.iter().filter(|(_, result)| !result.warnings.is_empty()).count();
-    let first = samples.iter().find(|(_, result)| !result.warnings.is_empty());
-    if let Some((number, result)) = first {
-        let note = format!("in sample {number}; registers overflowed in {overflowing} of {} samples", samples.len());
-        session.say(result.warnings.iter().map(|warning| warning.clone().note(&*note)), None);
-    }
+    let units = running.neurons(name).map(|neurons| (&neurons.units_per_volt, &neurons.v_offset));
+    class_of(&trace.populations[population], readout, (latency, running.data.steps), units)
 }
 
 fn predictions(running: &Running, samples: &[(usize, SampleResult)]) -> String {
@@ -212,9 +164,7 @@ fn predictions(running: &Running, samples: &[(usize, SampleResult)]) -> String {
     let columns: &[&str] = if stops_early { &["exit_step", "exit_class"] } else { &[] };
     let mut table = Table::new(&[&["sample", "label", "class"], columns].concat());
     for (number, result) in samples {
-        let label = running.data.labels.as_ref().map(|labels| labels[*number].to_string());
-        let class = result.class.map(|class| class.to_string());
-        let mut row = vec![number.to_string(), label.unwrap_or_default(), class.unwrap_or_default()];
+        let mut row = prediction(&running.data, *number, result.class);
         row.extend(
             result
                 .watched
