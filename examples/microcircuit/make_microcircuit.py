@@ -31,7 +31,7 @@ EXTERNAL_INPUTS = np.array([1600, 1500, 2100, 1900, 2000, 1900, 2900, 2100])
 EXTERNAL_HZ = 8.0
 # Rates of the network at full scale, for the mean input that scaling takes away: NEST's parameters of the model.
 FULL_HZ = np.array([0.903, 2.965, 4.414, 5.876, 7.569, 8.633, 1.105, 7.829])
-# Where membranes begin, in mV: NEST's parameters of the model (`optimized`).
+# Where membranes begin, in mV, as in NEST's parameters of the model (`optimized`); the means are quoted from memory, and only shape the first steps.
 START_MV = np.array([-68.28, -63.16, -63.33, -63.45, -63.11, -61.66, -66.72, -61.43])
 START_DEVIATION_MV = np.array([5.36, 4.57, 4.74, 4.94, 4.94, 4.55, 5.46, 4.48])
 

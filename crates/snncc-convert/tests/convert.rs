@@ -269,20 +269,24 @@ fn one_dimensional_layers_and_smooth_activations_converge_within_their_error() {
     assert!(many < 0.03, "{many}");
 }
 
-#[test]
-fn max_pooling_is_exact_as_a_tree() {
-    let mut b = Builder::new(&[1, 6, 6]);
-    b.convolution(&[4, 1, 3, 3], 1, (1, 1), 1);
-    b.relu();
-    let pool = AnnPool {
+/// The maximum over windows of two by two, side by side.
+fn maximum_of_four() -> AnnPool {
+    AnnPool {
         function: PoolFunction::Maximum,
         kernel: vec![2, 2],
         stride: vec![2, 2],
         padding: vec![(0, 0); 2],
         dilation: vec![1, 1],
         counted_after: None,
-    };
-    b.then(AnnOp::Pool(pool));
+    }
+}
+
+#[test]
+fn max_pooling_is_exact_as_a_tree() {
+    let mut b = Builder::new(&[1, 6, 6]);
+    b.convolution(&[4, 1, 3, 3], 1, (1, 1), 1);
+    b.relu();
+    b.then(AnnOp::Pool(maximum_of_four()));
     let ann = b.classifier(3);
     assert_converges(&ann, &exact());
     let (average, samples) = converted(&ann, &ConvertOptions { max_pool: MaxPooling::Average, ..exact() });
@@ -403,15 +407,7 @@ fn weights_that_were_not_trained_stay() {
     let mut b = Builder::new(&[2, 6, 6]);
     b.convolution(&[4, 2, 3, 3], 1, (1, 1), 1);
     b.relu();
-    let pool = AnnPool {
-        function: PoolFunction::Maximum,
-        kernel: vec![2, 2],
-        stride: vec![2, 2],
-        padding: vec![(0, 0); 2],
-        dilation: vec![1, 1],
-        counted_after: None,
-    };
-    b.then(AnnOp::Pool(pool));
+    b.then(AnnOp::Pool(maximum_of_four()));
     let weight = AnnTensor::new(vec![4, 4, 1, 1], (0..16).map(|at| (at % 3) as f32).collect::<Vec<_>>());
     b.then(AnnOp::Convolution(AnnConvolution {
         weight,
