@@ -119,6 +119,8 @@ pub struct SpinnakerCosts {
     pub row: Cycles,
     /// Receiving a packet, finding its row, starting and ending the transfer.
     pub spike: Cycles,
+    /// Receiving a packet that starts no transfer: its source has no row, or it comes to a delay extension.
+    pub spike_without_row: Cycles,
     /// Bytes of a row that are transferred in a cycle.
     pub transfer_bytes_per_cycle: Sourced<u32>,
     /// Taking an empty ring-buffer slot into the input.

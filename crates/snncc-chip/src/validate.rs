@@ -204,6 +204,7 @@ fn check_ticks(checker: &mut Checker<'_>, name: &str, table: &SpinnakerCosts) {
         ("synapse", &table.synapse),
         ("row", &table.row),
         ("spike", &table.spike),
+        ("spike_without_row", &table.spike_without_row),
         ("ring_empty", &table.ring_empty),
         ("ring_excitatory", &table.ring_excitatory),
         ("ring_inhibitory", &table.ring_inhibitory),

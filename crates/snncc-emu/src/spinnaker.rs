@@ -9,6 +9,7 @@
 
 mod check;
 mod core;
+mod delay;
 mod load;
 mod machine;
 mod program;

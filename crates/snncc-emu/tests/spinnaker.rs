@@ -15,7 +15,7 @@ fn neurons(image: &mut SpinnakerImage) -> &mut NeuronCore {
     let mut cores = image.chips.iter_mut().flat_map(|chip| &mut chip.cores);
     let find = cores.find_map(|core| match &mut core.program {
         CoreProgram::Neurons(core) => Some(core),
-        CoreProgram::Injector(_) => None,
+        CoreProgram::Injector(_) | CoreProgram::DelayExtension(_) => None,
     });
     find.expect("a core with neurons")
 }

@@ -4,12 +4,14 @@
 //! [`layout`] and [`table`] say what they mean. **Invariant:** an image that came out of [`SpinnakerImage::from_bytes`] is
 //! structurally sound, down to the synapses; that it fits a machine is judged by the emulator.
 
+mod delay;
 mod dump;
 pub mod layout;
 mod read;
 pub mod table;
 mod write;
 
+pub use delay::DelayExtension;
 pub use dump::{dump, dump_rows};
 
 use crate::image::{OutputPort, PopulationSymbol};
@@ -81,11 +83,12 @@ pub struct ApplicationCore {
 }
 
 impl ApplicationCore {
-    /// Neurons, or sources of an injector: how many keys it has.
+    /// Neurons, sources of an injector, or stages of neurons of a delay extension: how many keys it has.
     pub fn sources(&self) -> usize {
         match &self.program {
             CoreProgram::Injector(sources) => *sources as usize,
             CoreProgram::Neurons(core) => core.neurons.len(),
+            CoreProgram::DelayExtension(core) => core.sources() as usize,
         }
     }
 }
@@ -98,6 +101,8 @@ pub enum CoreProgram {
     Injector(u32),
     /// Neurons.
     Neurons(NeuronCore),
+    /// Repeats spikes of another core later.
+    DelayExtension(DelayExtension),
 }
 
 /// How the program of a core's neurons goes.
@@ -126,6 +131,8 @@ pub struct NeuronCore {
     pub population_table: Vec<u32>,
     /// Synaptic rows in shared memory.
     pub synaptic_words: Vec<u32>,
+    /// Bit fields of the entries of the population table one after the other; where there are none, all rows are transferred.
+    pub bit_fields: Vec<u32>,
     /// What is in the ring buffers before step 1: slot and value, by ascending slot.
     pub ring_initial: Vec<(u32, u16)>,
 }

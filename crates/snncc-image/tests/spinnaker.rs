@@ -54,6 +54,7 @@ fn tiny() -> SpinnakerImage {
         synapse_parameters: parameters(3, format, vec![5, 0]).encode(),
         population_table: table.encode(),
         synaptic_words: memory,
+        bit_fields: Vec::new(),
         ring_initial: vec![(format.ring_slot(1, 0, 2), 77), (format.ring_slot(2, 1, 0), 1)],
     };
     let format = SynapseFormat::new(2, 2, 1);
@@ -69,6 +70,7 @@ fn tiny() -> SpinnakerImage {
         synapse_parameters: parameters(2, format, vec![0, 15]).encode(),
         population_table: table.encode(),
         synaptic_words: memory,
+        bit_fields: Vec::new(),
         ring_initial: Vec::new(),
     };
     let chip = |chip, routes, cores| ChipImage { chip, routes, cores };
@@ -213,7 +215,7 @@ fn unsound_images_are_refused_by_name() {
     fn neurons(image: &mut SpinnakerImage) -> &mut NeuronCore {
         match &mut image.chips[0].cores[1].program {
             CoreProgram::Neurons(core) => core,
-            CoreProgram::Injector(_) => unreachable!("core 3 has neurons"),
+            CoreProgram::Injector(_) | CoreProgram::DelayExtension(_) => unreachable!("core 3 has neurons"),
         }
     }
     assert_eq!(tiny().check(), Ok(()));

@@ -63,6 +63,7 @@ fn memories_of_real_cores_decode_and_encode() {
             synapse_parameters: parameters.encode(),
             population_table: words(&case["pop_table_words"]),
             synaptic_words: words(&case["syn_block_words"]),
+            bit_fields: Vec::new(),
             ring_initial: Vec::new(),
         };
         let memories = core.memories().unwrap_or_else(|fault| panic!("{file}: {fault}"));

@@ -137,8 +137,10 @@ fn fits_spinnaker(n: &SpinnakerNeurons, len: usize) -> bool {
         &n.v_threshold,
         &n.refractory_steps,
     ];
-    let types = (n.synapse_types.iter())
-        .all(|kind| kind.decay.fits(len) && kind.init.fits(len) && kind.initial.fits(len) && kind.left_shift < 32);
+    let types = n.synapse_types.iter().all(|kind| {
+        let shifts = kind.left_shift.fits(len) && kind.left_shift.values().iter().all(|shift| *shift < 32);
+        kind.decay.fits(len) && kind.init.fits(len) && kind.initial.fits(len) && shifts
+    });
     integers.iter().all(|parameter| parameter.fits(len)) && types && n.units_per_volt.fits(len) && n.v_offset.fits(len)
 }
 

@@ -279,6 +279,35 @@ impl Projection {
         }
     }
 
+    /// Calls `visit` for each synapse of `source` onto the neurons `targets`, by ascending target. What is beside them costs
+    /// no time but in convolutions.
+    pub fn fan_out_onto(&self, source: u32, targets: std::ops::Range<u32>, mut visit: impl FnMut(Synapse)) {
+        match &self.connectivity {
+            Connectivity::Dense => {
+                for target in targets {
+                    let weight = target as usize * self.source_len as usize + source as usize;
+                    visit(Synapse { other: target, weight });
+                }
+            }
+            Connectivity::Sparse(pattern) => {
+                let [start, end] = [0, 1].map(|at| pattern.row_starts[source as usize + at] as usize);
+                let first = start + pattern.targets[start..end].partition_point(|other| *other < targets.start);
+                for weight in first..end {
+                    let other = pattern.targets[weight];
+                    if other >= targets.end {
+                        break;
+                    }
+                    visit(Synapse { other, weight });
+                }
+            }
+            Connectivity::OneToOne { .. } | Connectivity::Convolution(_) => self.fan_out(source, |synapse| {
+                if targets.contains(&synapse.other) {
+                    visit(synapse);
+                }
+            }),
+        }
+    }
+
     /// Calls `visit` for each synapse onto `target`. By ascending source, except that a sparse projection is searched row
     /// by row (in `O(synapses)`): build your own transpose where many targets are asked for.
     pub fn fan_in(&self, target: u32, mut visit: impl FnMut(Synapse)) {

@@ -95,6 +95,6 @@ pub struct SynapseType {
     pub init: Param<u32>,
     /// Current before the start.
     pub initial: Param<i32>,
-    /// A ring-buffer slot of `s` is an input of `s << left_shift`.
-    pub left_shift: u8,
+    /// A ring-buffer slot of `s` is an input of `s << left_shift`; neurons of one core have one value.
+    pub left_shift: Param<u8>,
 }

@@ -81,13 +81,13 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    /// What slots of a SpiNNaker-like machine's ring buffers mean as input of a neuron: excitatory less inhibitory, each
+    /// What slots of a SpiNNaker-like machine's ring buffers mean as input of this neuron: excitatory less inhibitory, each
     /// shifted by its synapse type. 0 for other chips.
-    pub(crate) fn input_of_slots(self, population: PopulationId, slots: [u16; SYNAPSE_TYPES]) -> i64 {
+    pub(crate) fn input_of_slots(self, population: PopulationId, neuron: usize, slots: [u16; SYNAPSE_TYPES]) -> i64 {
         let Self::Spinnaker { quantized, .. } = self else { return 0 };
         let Some(neurons) = &quantized.neurons[population] else { return 0 };
         let [excitatory, inhibitory] =
-            [0, 1].map(|kind| i64::from(slots[kind]) << neurons.synapse_types[kind].left_shift.min(32));
+            [0, 1].map(|kind| i64::from(slots[kind]) << neurons.synapse_types[kind].left_shift.get(neuron).min(32));
         excitatory - inhibitory
     }
 

@@ -115,7 +115,7 @@ fn find_in<'a>(
             Some(Slots { integer: [ours.slots[0][at], ours.slots[1][at]], chip })
         });
         let input = match slots {
-            Some(slots) => compiled.input_of_slots(layer.id, slots.chip),
+            Some(slots) => compiled.input_of_slots(layer.id, neuron as usize, slots.chip),
             // Before the first difference both currents were equal, so they differ by what their inputs differ.
             None => integer.input.wrapping_add(u.wrapping_sub(integer.u)),
         };

@@ -6,7 +6,7 @@ use snncc_chip::HardwareModel;
 use snncc_data::SpikeTrain;
 use snncc_ids::{IdVec, PopulationId};
 use snncc_image::spinnaker::layout::{Memories, row_synapses};
-use snncc_image::spinnaker::{ApplicationCore, CoreProgram, NeuronCore, SpinnakerImage};
+use snncc_image::spinnaker::{ApplicationCore, CoreProgram, DelayExtension, NeuronCore, SpinnakerImage};
 use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr, SpinnakerNeurons};
 
 /// Slots of the ring buffers that a neuron takes in a step, by synapse type, on both sides.
@@ -85,7 +85,7 @@ fn wanted(ir: &SpinnakerIr, place: &Place<'_>) -> Vec<Incoming> {
     wanted
 }
 
-/// Synapses onto a neuron of a core that the keys of all sources find in its memories.
+/// Synapses onto a neuron of a core that the keys of all sources, and of their delay extensions, find in its memories.
 fn held(
     image: &SpinnakerImage,
     core: &NeuronCore,
@@ -94,14 +94,34 @@ fn held(
     colour_bits: u32,
 ) -> Result<Vec<Incoming>, String> {
     let mut held = Vec::new();
+    let cores = || image.chips.iter().flat_map(|chip| &chip.cores);
+    let extensions: Vec<(u32, &DelayExtension)> = cores()
+        .filter_map(|sender| match &sender.program {
+            CoreProgram::DelayExtension(extension) => Some((sender.key?, extension)),
+            CoreProgram::Neurons(_) | CoreProgram::Injector(_) => None,
+        })
+        .collect();
     let mut look_up = |sender: &ApplicationCore, source: u32, name: &str, element: u32| -> Result<(), String> {
         let Some(key) = sender.key else { return Ok(()) };
-        for row in memories.look_up(key.wrapping_add(source << colour_bits))?.unwrap_or_default() {
-            for word in row_synapses(&core.synaptic_words[row])? {
-                let synapse = memories.parameters.format.decode(*word);
-                if synapse.target == neuron {
-                    let weight = i32::from(synapse.weight) * if synapse.synapse_type == 0 { 1 } else { -1 };
-                    held.extend(Incoming::new((name.to_owned(), element), synapse.delay, weight, 0));
+        let key = key.wrapping_add(source << colour_bits);
+        // Keys with the steps after which they are sent.
+        let mut keys = vec![(key, 0)];
+        for (first, extension) in &extensions {
+            let Some(Some(neuron)) = extension.neuron(key) else { continue };
+            let sources = (0..extension.stages).map(|stage| (stage + 1, stage * extension.neurons + neuron));
+            let sent = sources.filter(|(_, source)| extension.sends(*source));
+            keys.extend(sent.map(|(stage, source)| {
+                (first.wrapping_add(source << colour_bits), stage * extension.stage_steps)
+            }));
+        }
+        for (key, later) in keys {
+            for row in memories.look_up(key)?.unwrap_or_default() {
+                for word in row_synapses(&core.synaptic_words[row])? {
+                    let synapse = memories.parameters.format.decode(*word);
+                    if synapse.target == neuron {
+                        let weight = i32::from(synapse.weight) * if synapse.synapse_type == 0 { 1 } else { -1 };
+                        held.extend(Incoming::new((name.to_owned(), element), later + synapse.delay, weight, 0));
+                    }
                 }
             }
         }
@@ -163,7 +183,7 @@ fn different_parameters(
     for (kind, network) in neurons.synapse_types.iter().enumerate() {
         let name = |what: &str| format!("{what} of synapse type {kind}");
         let shift = memories.parameters.left_shifts.get(kind).copied().unwrap_or_default();
-        check(&name("the left shift"), shift.into(), network.left_shift.into());
+        check(&name("the left shift"), shift.into(), network.left_shift.get(i).into());
         if let Some(image) = core.synapse_types.get(kind).filter(|_| !is_delta) {
             check(&name("the decay"), image.decay[at].into(), network.decay.get(i).into());
             check(&name("the initial part"), image.init[at].into(), network.init.get(i).into());

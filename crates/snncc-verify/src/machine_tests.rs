@@ -86,7 +86,7 @@ impl Bench {
         let chip = image.chips.iter_mut().find(|found| found.chip == chip).unwrap();
         match &mut chip.cores.iter_mut().find(|found| found.core == core).unwrap().program {
             CoreProgram::Neurons(neurons) => neurons,
-            CoreProgram::Injector(_) => panic!("`{name}` has no neurons"),
+            CoreProgram::Injector(_) | CoreProgram::DelayExtension(_) => panic!("`{name}` has no neurons"),
         }
     }
 }

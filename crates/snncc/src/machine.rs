@@ -28,7 +28,7 @@ use snncc_emu::spinnaker::{
 use snncc_ids::{CoreId, Diagnostic, Diagnostics, code};
 use snncc_image::spinnaker::{ChipImage, SpinnakerImage};
 use snncc_ir::PopulationRole;
-use snncc_ir::spinnaker::SpinnakerIr;
+use snncc_ir::spinnaker::{SpinnakerIr, SpinnakerNeurons};
 use snncc_report::{
     Basis, ChipRow, CoreRow, Figure, PlacementRow, QuantizationRow, ReportData, ResourceUse, RunSection, Table, Totals,
     Value, count_text, energy_text, time_text,
@@ -126,27 +126,33 @@ fn report(session: &Session, job: &Job<'_>, compiled: &Compiled) -> ReportData {
     for (layer, id) in report.layers.iter_mut().zip(graph.populations.ids()) {
         layer.cores = Some(Figure::exact(compiled.split.of(id).len(), "cores", "image"));
     }
-    let slices = &compiled.split.slices;
+    let (split, slices) = (&compiled.split, &compiled.split.slices);
     let number = |at: usize| compiled.cores[at];
-    let mut order: Vec<usize> = (0..slices.len()).collect();
+    let mut order: Vec<usize> = (0..split.vertices()).collect();
     order.sort_unstable_by_key(|at| number(*at));
     report.cores = order
         .iter()
         .map(|at| {
-            let (slice, id) = (slices[*at], CoreId(number(*at)));
+            let (slice, id) = (split.slice_of(*at), CoreId(number(*at)));
             let population = &graph.populations[slice.population];
+            let extension = at.checked_sub(slices.len()).map(|at| split.extensions[at]);
+            let data = || used("dtcm_bytes", "bytes", split.data_bytes(*at, core), &core.limits.dtcm_bytes);
             let resources = match population.role {
+                _ if extension.is_some() => vec![data()],
                 PopulationRole::Input => vec![used("neurons", "sources", slice.len.into(), &core.limits.neurons)],
                 PopulationRole::Neurons => vec![
                     used("neurons", "neurons", slice.len.into(), &core.limits.neurons),
-                    used("dtcm_bytes", "bytes", compiled.split.data_bytes(*at, core), &core.limits.dtcm_bytes),
+                    data(),
                 ],
             };
             CoreRow {
                 core: id.0,
                 name: target.core_name(id),
                 router: target.position(id),
-                layers: vec![(population.name.clone(), slice.len.into())],
+                layers: vec![match extension {
+                    Some(extension) => (format!("delay extension of {}", population.name), extension.len.into()),
+                    None => (population.name.clone(), slice.len.into()),
+                }],
                 binding: CoreRow::find_binding(&resources),
                 resources,
             }
@@ -198,6 +204,12 @@ fn chip_row(chip: &ChipImage, target: &Target) -> ChipRow {
     }
 }
 
+/// Cores may have different ones.
+fn largest_shift(neurons: &SpinnakerNeurons, synapse_type: usize) -> i8 {
+    let shifts = neurons.synapse_types[synapse_type].left_shift.values();
+    shifts.iter().copied().max().map_or(0, |shift| shift as i8)
+}
+
 fn quantization(ir: &SpinnakerIr) -> Vec<QuantizationRow> {
     let row = |(id, projection): (snncc_ids::ProjectionId, &snncc_ir::Projection)| {
         let weights = &ir.weights[id];
@@ -208,7 +220,7 @@ fn quantization(ir: &SpinnakerIr) -> Vec<QuantizationRow> {
             target: ir.graph.populations[projection.target].name.clone(),
             weights: Figure::exact(weights.len(), "weights", "network"),
             weight_bits: 16,
-            exponent: neurons.map_or(0, |neurons| neurons.synapse_types[usize::from(!positive)].left_shift as i8),
+            exponent: neurons.map_or(0, |neurons| largest_shift(neurons, usize::from(!positive))),
             signs: match (positive, negative) {
                 (true, true) => "mixed",
                 (false, true) => "inhibitory",

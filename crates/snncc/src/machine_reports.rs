@@ -5,7 +5,7 @@
 
 use snncc_chip::Target;
 use snncc_emu::spinnaker::SpinnakerMachine;
-use snncc_image::spinnaker::{ApplicationCore, ChipImage, CoreProgram, RouteEntry, SpinnakerImage};
+use snncc_image::spinnaker::{ApplicationCore, ChipImage, CoreProgram, DelayExtension, RouteEntry, SpinnakerImage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -77,7 +77,27 @@ fn slices(image: &SpinnakerImage) -> BTreeMap<u32, Slice> {
             (slice.first, slice.last) = (slice.first.min(neuron), slice.last.max(neuron));
         }
     }
+    for (number, delay) in delay_extensions(image) {
+        let Some(source) = slice_with_key(image, &slices, delay.key) else { continue };
+        let (vertex, first) = (format!("{}_delayed", source.vertex), source.first + delay.first);
+        let last = first + delay.neurons - 1;
+        slices.insert(number, Slice { vertex, model: "DelayExtension", first, last });
+    }
     slices
+}
+
+/// Delay extensions with the numbers of their cores.
+fn delay_extensions(image: &SpinnakerImage) -> impl Iterator<Item = (u32, &DelayExtension)> {
+    let cores = image.chips.iter().flat_map(|chip| chip.cores.iter().map(move |core| (chip.chip, core)));
+    cores.filter_map(|(chip, core)| match &core.program {
+        CoreProgram::DelayExtension(delay) => Some((chip * image.cores_per_chip + core.core, delay)),
+        CoreProgram::Neurons(_) | CoreProgram::Injector(_) => None,
+    })
+}
+
+/// The slice whose core has this key.
+fn slice_with_key<'a>(image: &SpinnakerImage, slices: &'a BTreeMap<u32, Slice>, key: u32) -> Option<&'a Slice> {
+    slices.iter().find(|(core, _)| image.core(**core).is_some_and(|core| core.key == Some(key))).map(|(_, slice)| slice)
 }
 
 /// An entry, and whether default routing would do without it.
@@ -268,11 +288,16 @@ impl View<'_> {
     }
 }
 
-/// Shared memory of a core: its neurons, synapse parameters, population table and rows.
+/// Shared memory of a core: its neurons, synapse parameters, population table, bit fields and rows.
 pub(crate) fn sdram_bytes(core: &ApplicationCore, target: &Target) -> u64 {
-    let CoreProgram::Neurons(neurons) = &core.program else { return 0 };
+    let neurons = match &core.program {
+        CoreProgram::Injector(_) => return 0,
+        CoreProgram::DelayExtension(delay) => return (delay.words() * size_of::<u32>()) as u64,
+        CoreProgram::Neurons(neurons) => neurons,
+    };
     let neuron_bytes = target.model.spinnaker().map_or(0, |core| core.formats.neuron_bytes.0);
-    let words = neurons.synaptic_words.len() + neurons.population_table.len() + neurons.synapse_parameters.len();
+    let tables = neurons.population_table.len() + neurons.bit_fields.len() + neurons.synapse_parameters.len();
+    let words = neurons.synaptic_words.len() + tables;
     (words * size_of::<u32>()) as u64 + neurons.neurons.len() as u64 * u64::from(neuron_bytes)
 }
 

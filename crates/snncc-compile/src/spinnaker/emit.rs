@@ -2,17 +2,18 @@
 //!
 //! A core's rows lie in blocks, one for each projection from each core that sends to it; the master population table leads from
 //! the key of a packet to the rows of its sender. Rows of a block have one length, so the sender's number is enough to find one.
+//! Rows are written where they will lie, synapse by synapse.
 
 use super::machine::working_core;
-use super::split::{Block, Slice, Split};
+use super::split::{Block, Extension, Slice, Split, bits_for};
 use itertools::Itertools;
 use rayon::prelude::*;
 use snncc_chip::{SpinnakerCore, Target};
 use snncc_ids::PopulationId;
-use snncc_image::spinnaker::layout::{Synapse, SynapseFormat, SynapseParameters, push_block};
+use snncc_image::spinnaker::layout::{BlockWriter, Synapse, SynapseFormat, SynapseParameters};
 use snncc_image::spinnaker::table::{PopulationEntry, PopulationTable};
 use snncc_image::spinnaker::{
-    ApplicationCore, ChipImage, CoreProgram, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
+    ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
     SpinnakerImage, SynapseTypeRegion,
 };
 use snncc_image::{Location, OutputPort, PopulationSymbol, Readout};
@@ -20,7 +21,7 @@ use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr,
 use snncc_ir::{Param, PopulationRole};
 use snncc_multicast::{LINKS, Machine, Mapping, Table};
 
-/// Lays a mapped network out; also gives the number of each slice's core over all chips.
+/// Lays a mapped network out; also gives the number of each vertex's core over all chips.
 pub(super) fn emit(
     ir: &SpinnakerIr,
     split: &Split,
@@ -29,19 +30,24 @@ pub(super) fn emit(
     target: &Target,
 ) -> (SpinnakerImage, Vec<u32>) {
     let layout = Layout { ir, split, mapping, machine, target, core: target.model.spinnaker().expect("bug in snncc") };
-    let cores: Vec<CoreProgram> = (0..split.slices.len()).into_par_iter().map(|slice| layout.program(slice)).collect();
+    let program = |vertex: usize| match vertex.checked_sub(split.slices.len()) {
+        Some(extension) => layout.delay_extension(extension),
+        None => layout.program(vertex),
+    };
+    let cores: Vec<CoreProgram> = (0..split.vertices()).into_par_iter().map(program).collect();
     let mut chips: Vec<ChipImage> = mapping
         .tables
         .iter()
         .zip(0_u32..)
         .map(|(table, chip)| ChipImage { chip, routes: layout.routes(chip, table), cores: Vec::new() })
         .collect();
-    let mut sends = vec![false; split.slices.len()];
+    let mut sends = vec![false; split.vertices()];
     split.blocks.iter().for_each(|block| sends[block.source as usize] = true);
-    for (slice, program) in cores.into_iter().enumerate() {
-        let key = sends[slice].then_some(mapping.keys[slice].key);
-        let core = ApplicationCore { core: layout.core_of(slice), key, program };
-        chips[mapping.chips[slice] as usize].cores.push(core);
+    split.extensions.iter().for_each(|extension| sends[extension.source as usize] = true);
+    for (vertex, program) in cores.into_iter().enumerate() {
+        let key = sends[vertex].then_some(mapping.keys[vertex].key);
+        let core = ApplicationCore { core: layout.core_of(vertex), key, program };
+        chips[mapping.chips[vertex] as usize].cores.push(core);
     }
     chips.iter_mut().for_each(|chip| chip.cores.sort_unstable_by_key(|core| core.core));
     chips.retain(|chip| !chip.routes.is_empty() || !chip.cores.is_empty());
@@ -66,7 +72,7 @@ pub(super) fn emit(
         chips,
         notes: Vec::new(),
     };
-    (image, (0..split.slices.len()).map(|slice| layout.global_core(slice)).collect())
+    (image, (0..split.vertices()).map(|vertex| layout.global_core(vertex)).collect())
 }
 
 struct Layout<'a> {
@@ -85,14 +91,14 @@ impl Layout<'_> {
         working_core(self.target, chip, first.into(), core)
     }
 
-    /// Core of a slice on its chip.
-    fn core_of(&self, slice: usize) -> u32 {
-        self.working(self.mapping.chips[slice], self.mapping.cores[slice].into())
+    /// Core of a vertex on its chip.
+    fn core_of(&self, vertex: usize) -> u32 {
+        self.working(self.mapping.chips[vertex], self.mapping.cores[vertex].into())
     }
 
-    /// Core of a slice over all chips.
-    fn global_core(&self, slice: usize) -> u32 {
-        self.mapping.chips[slice] * self.target.cores_per_chip() + self.core_of(slice)
+    /// Core of a vertex over all chips.
+    fn global_core(&self, vertex: usize) -> u32 {
+        self.mapping.chips[vertex] * self.target.cores_per_chip() + self.core_of(vertex)
     }
 
     fn routes(&self, chip: u32, table: &Table) -> Vec<RouteEntry> {
@@ -141,31 +147,39 @@ impl Layout<'_> {
         let Some(neurons) = &self.ir.neurons[part.population] else { return CoreProgram::Injector(part.len) };
         let format = SynapseFormat::new(part.len, SYNAPSE_TYPES as u32, 1 << part.delay_bits);
         let mut synaptic_words = Vec::with_capacity((self.split.synaptic_bytes(slice, self.target) / 4) as usize);
-        let mut table = PopulationTable::default();
+        let mut addresses = Vec::new();
+        let mut senders: Vec<(PopulationEntry, Vec<u32>)> = Vec::new();
         for (source, blocks) in &self.split.onto(slice).iter().chunk_by(|block| block.source) {
-            let start = table.addresses.len();
+            let start = addresses.len();
+            let sources = self.split.sources(source as usize);
+            let mut bit_field = vec![0_u32; sources.div_ceil(u32::BITS) as usize];
             for block in blocks {
-                let item = push_block(&mut synaptic_words, &self.rows(block, format));
-                table.addresses.push(item);
+                let length = block.row_words.max(1) as usize;
+                let (item, mut rows) = BlockWriter::append(&mut synaptic_words, sources as usize, length);
+                self.fill(block, format, |row, word| {
+                    rows.push(row as usize, word);
+                    bit_field[(row / u32::BITS) as usize] |= 1 << (row % u32::BITS);
+                });
+                addresses.push(item);
             }
-            let count = (table.addresses.len() - start) as u16;
-            let (key, len) = (self.mapping.keys[source as usize].key, self.split.slices[source as usize].len);
-            table.entries.push(PopulationEntry::of_core(
-                key,
-                len,
-                self.core.formats.colour_bits.0,
-                start as u16,
-                count,
-            ));
+            let (key, count) = (self.mapping.keys[source as usize].key, addresses.len() - start);
+            let colour_bits = self.core.formats.colour_bits.0;
+            senders.push((PopulationEntry::of_core(key, sources, colour_bits, start as u16, count as u16), bit_field));
         }
-        table.entries.sort_unstable_by_key(|entry| entry.key);
+        senders.sort_unstable_by_key(|(entry, _)| entry.key);
+        let bit_fields = if part.filters {
+            senders.iter().flat_map(|(_, bit_field)| bit_field.iter().copied()).collect()
+        } else {
+            Vec::new()
+        };
+        let table = PopulationTable { entries: senders.into_iter().map(|(entry, _)| entry).collect(), addresses };
         let population_table = table.encode();
         let parameters = SynapseParameters {
             neurons: part.len,
             format,
             drops_late: false,
             spike_buffer: self.core.limits.incoming_spikes.0,
-            left_shifts: neurons.synapse_types.iter().map(|synapse_type| synapse_type.left_shift).collect(),
+            left_shifts: neurons.synapse_types.iter().map(|kind| self.left_shift(&kind.left_shift, part)).collect(),
         };
         let kind = ProgramKind {
             is_delta: neurons.program == NeuronProgram::Delta,
@@ -187,31 +201,64 @@ impl Layout<'_> {
             synapse_parameters: parameters.encode(),
             population_table,
             synaptic_words,
+            bit_fields,
             ring_initial: Vec::new(),
         })
     }
 
-    /// Synapse words of a block, by source neuron.
-    fn rows(&self, block: &Block, format: SynapseFormat) -> Vec<Vec<u32>> {
-        let (source, target) = (self.split.slices[block.source as usize], self.split.slices[block.target as usize]);
+    /// The one value of a slice's neurons.
+    fn left_shift(&self, shifts: &Param<u8>, part: Slice) -> u8 {
+        let shift = shifts.get(part.first as usize);
+        let same = (part.first..part.first + part.len).all(|neuron| shifts.get(neuron as usize) == shift);
+        assert!(same, "bug in snncc: neurons of one core have different left shifts");
+        shift
+    }
+
+    /// Gives `push` all synapse words of a block, each with its row.
+    fn fill(&self, block: &Block, format: SynapseFormat, mut push: impl FnMut(u32, u32)) {
+        let (split, delay_bits) = (self.split, format.delay_bits);
+        let (source, target) = (split.slice_of(block.source as usize), split.slices[block.target as usize]);
         let (projection, weights) = (&self.ir.graph.projections[block.projection], &self.ir.weights[block.projection]);
-        let targets = target.first..target.first + target.len;
-        let row = |neuron: u32| {
-            let mut words = Vec::with_capacity(block.row_words as usize);
-            projection.fan_out(neuron, |synapse| {
+        let extension = (block.source as usize).checked_sub(split.slices.len()).map(|at| split.extensions[at]);
+        let (first, len) = extension.map_or((0, source.len), |extension| (extension.first, extension.len));
+        for at in 0..len {
+            let neuron = source.first + first + at;
+            projection.fan_out_onto(neuron, target.first..target.first + target.len, |synapse| {
                 let weight = weights[synapse.weight];
-                if weight != 0 && targets.contains(&synapse.other) {
-                    words.push(format.word(Synapse {
-                        weight: weight.unsigned_abs() as u16,
-                        delay: projection.delays.get(neuron, synapse.weight),
-                        synapse_type: u32::from(weight < 0),
-                        target: synapse.other - target.first,
-                    }));
+                if weight == 0 {
+                    return;
                 }
+                let delay = projection.delays.get(neuron, synapse.weight);
+                let stage = (delay - 1) >> delay_bits;
+                if (stage > 0) != extension.is_some() {
+                    return;
+                }
+                let word = format.word(Synapse {
+                    weight: weight.unsigned_abs() as u16,
+                    delay: delay - (stage << delay_bits),
+                    synapse_type: u32::from(weight < 0),
+                    target: synapse.other - target.first,
+                });
+                push(stage.saturating_sub(1) * len + at, word);
             });
-            words
-        };
-        (source.first..source.first + source.len).map(row).collect()
+        }
+    }
+
+    /// What the core of a delay extension runs.
+    fn delay_extension(&self, at: usize) -> CoreProgram {
+        let Extension { source, delay_bits, first, len, stages } = self.split.extensions[at];
+        let colour_bits = self.core.formats.colour_bits.0;
+        let key_bits = bits_for(self.split.slices[source as usize].len) + colour_bits;
+        CoreProgram::DelayExtension(DelayExtension {
+            key: self.mapping.keys[source as usize].key,
+            mask: u32::MAX << key_bits,
+            colour_bits,
+            first,
+            neurons: len,
+            stages,
+            stage_steps: 1 << delay_bits,
+            sent: self.split.sent[at].clone(),
+        })
     }
 }
 

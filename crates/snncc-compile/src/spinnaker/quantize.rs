@@ -1,8 +1,10 @@
 //! Floats to the numbers of a SpiNNaker-like core.
 //!
-//! Each population has one scale, in units per volt, and each of its two synapse types a left shift. A ring-buffer slot sums the
+//! Each population has one scale, in units per volt, and each core a left shift for each of its two synapse types. A ring-buffer slot sums the
 //! weights that arrive in a step in 16 bits, so the largest sum that is expected fixes the weights' resolution, and what the
-//! membrane may reach bounds scale and shifts together.
+//! membrane may reach bounds scale and shifts together. The scale is that of the largest sum of the population; a core whose own
+//! largest sum is smaller has a smaller shift, and weights of more bits. Where neurons share weights (convolutions), a weight is one
+//! integer for all cores, and they have one shift.
 //!
 //! **The largest sum.** If every synapse is active in one step, a slot holds the sum of all weights of the type; where that
 //! leaves the largest weight at least [`FULL_CODES`] steps, nothing can saturate. Otherwise the sum is the one that sPyNNaker
@@ -12,6 +14,7 @@
 //! **The membrane** is the voltage relative to the reset. Exponential currents drive it as `(1 − keep)(resistance · x + …)`: the
 //! resistance is `1/(1 − keep)`, so that currents are in the units of the membrane.
 
+use super::split::{Slice, Split};
 use crate::Ctx;
 use rayon::prelude::*;
 use snncc_chip::SpinnakerCore;
@@ -19,8 +22,10 @@ use snncc_ids::{Diagnostic, Diagnostics, IdVec, PopulationId, ProjectionId, code
 use snncc_ir::network::Comparison;
 use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr, SpinnakerNeurons, SynapseType};
 use snncc_ir::{
-    Calibration, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationQuality, ProjectionQuality,
+    Calibration, Connectivity, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationQuality, Projection,
+    ProjectionQuality,
 };
+use std::ops::Range;
 
 /// The largest weight keeps at least so many steps when room is made for all synapses at once.
 const FULL_CODES: f64 = (1_u32 << 8) as f64;
@@ -40,7 +45,7 @@ const MEMBRANE_MAX: f64 = (1_u32 << 30) as f64;
 /// A projection onto a population.
 struct Incoming<'a> {
     id: ProjectionId,
-    projection: &'a snncc_ir::Projection,
+    projection: &'a Projection,
     weights: &'a [f64],
     /// Spikes per step of each source neuron, if measured.
     rates: Option<&'a [f64]>,
@@ -54,11 +59,11 @@ struct Done {
     problems: Vec<Diagnostic>,
 }
 
-/// Quantizes a network.
+/// Quantizes a network whose slices are known.
 ///
 /// # Errors
 /// SNN0205 for what the programs cannot do, SNN0601 for values that do not fit their register.
-pub fn quantize(ir: Ir, ctx: &mut Ctx<'_>) -> Result<SpinnakerIr, Diagnostics> {
+pub fn quantize(ir: Ir, split: &Split, ctx: &mut Ctx<'_>) -> Result<SpinnakerIr, Diagnostics> {
     let core = super::core(ctx);
     let mut problems = Diagnostics::new();
     let mut jobs: Vec<(PopulationId, &NeuronParams)> = Vec::new();
@@ -77,7 +82,10 @@ pub fn quantize(ir: Ir, ctx: &mut Ctx<'_>) -> Result<SpinnakerIr, Diagnostics> {
     let step_s = ir.dt_s.unwrap_or(ABSTRACT_STEP_S);
     let results: Vec<(PopulationId, Result<Done, Vec<Diagnostic>>)> = jobs
         .into_par_iter()
-        .map(|(id, params)| (id, population(&ir, id, params, core, ctx.calibration, step_s)))
+        .map(|(id, params)| {
+            let slices = &split.slices[split.of(id)];
+            (id, population(&ir, id, (params, slices), core, ctx.calibration, step_s))
+        })
         .collect();
 
     let mut problems = Diagnostics::new();
@@ -116,7 +124,7 @@ pub fn quantize(ir: Ir, ctx: &mut Ctx<'_>) -> Result<SpinnakerIr, Diagnostics> {
 fn population(
     ir: &Ir,
     id: PopulationId,
-    params: &NeuronParams,
+    (params, slices): (&NeuronParams, &[Slice]),
     core: &SpinnakerCore,
     calibration: Option<&Calibration>,
     step_s: f64,
@@ -166,16 +174,24 @@ fn population(
         let fraction = if steps >= FRACTIONS * ROUNDED_FRACTIONS { FRACTIONS * shift.exp2() } else { 1.0 };
         units_per_volt = (threshold * units_per_volt / fraction).floor() * fraction / threshold;
     }
-    let shifts: [u8; SYNAPSE_TYPES] = sums.expected.map(|sum| {
+    let shift_of = |sum: f64| {
         let needed = (sum * units_per_volt / slot_max).log2().ceil();
         if needed.is_finite() { needed.clamp(0.0, shift_max.into()) as u8 } else { 0 }
+    };
+    let one_shift = slices.len() == 1 || incoming.iter().any(|incoming| shares_weights(incoming.projection));
+    let shifts: [Param<u8>; SYNAPSE_TYPES] = std::array::from_fn(|kind| match one_shift {
+        true => Param::Uniform(shift_of(sums.expected[kind])),
+        false => {
+            let shift = |slice: &Slice| (shift_of(sums.of_slice(kind, slice)), slice.len as usize);
+            Param::from_values(slices.iter().map(shift).flat_map(|(shift, len)| std::iter::repeat_n(shift, len)).collect())
+        }
     });
 
     let mut problems = Vec::new();
     let weights = incoming
         .iter()
         .map(|incoming| {
-            let (quantized, quality) = weights(incoming.weights, units_per_volt, shifts, slot_max as i32);
+            let (quantized, quality) = weights(incoming, units_per_volt, &shifts, slot_max as i32);
             (incoming.id, quantized, quality)
         })
         .collect();
@@ -222,9 +238,21 @@ fn program(params: &NeuronParams, core: &SpinnakerCore, population: &Population)
     Ok(NeuronProgram::CurrentExponential)
 }
 
-/// Sums of the weights that arrive in one step, by synapse type, largest over the neurons.
+/// Whether neurons of different slices may have one weight.
+fn shares_weights(projection: &Projection) -> bool {
+    matches!(projection.connectivity, Connectivity::Convolution(_) | Connectivity::OneToOne { shared: true })
+}
+
+/// Sums of the weights that arrive in one step, by synapse type.
 struct Sums {
-    /// The sum that slots have room for, in volts.
+    /// For each type and neuron: all weights, mean and variance of what arrives, largest weight.
+    neurons: [Vec<[f64; 4]>; SYNAPSE_TYPES],
+    /// Standard deviations above the mean.
+    deviations: f64,
+    slot_max: f64,
+    /// Of each type, whether it has room for all weights.
+    full: [bool; SYNAPSE_TYPES],
+    /// The sum that slots have room for, in volts: the largest of all neurons.
     expected: [f64; SYNAPSE_TYPES],
     /// Whether more may arrive.
     statistical: bool,
@@ -247,22 +275,46 @@ impl Sums {
                 });
             }
         }
-        let deviations = f64::from(core.arithmetic.expected_deviations.0);
-        let slot_max = f64::from((1_u32 << core.formats.weight_bits.0) - 1);
-        let mut result = Self { expected: [0.0; SYNAPSE_TYPES], statistical: false };
-        for (expected, sums) in result.expected.iter_mut().zip(&sums) {
-            let most = |pick: fn(&[f64; 4]) -> f64| sums.iter().map(pick).fold(0.0, f64::max);
-            let (all, largest) = (most(|sum| sum[0]), most(|sum| sum[3]));
-            if largest * slot_max >= all * FULL_CODES {
-                // A little room for rounding: each weight may be half a step too large.
-                *expected = all * (1.0 + FULL_CODES / slot_max);
-                continue;
-            }
-            let likely = |sum: &[f64; 4]| (sum[1] + deviations * sum[2].sqrt()).clamp(sum[3], sum[0].max(sum[3]));
-            *expected = sums.iter().map(likely).fold(0.0, f64::max);
-            result.statistical = true;
+        let mut result = Self {
+            neurons: sums,
+            deviations: f64::from(core.arithmetic.expected_deviations.0),
+            slot_max: f64::from((1_u32 << core.formats.weight_bits.0) - 1),
+            full: [true; SYNAPSE_TYPES],
+            expected: [0.0; SYNAPSE_TYPES],
+            statistical: false,
+        };
+        for kind in 0..SYNAPSE_TYPES {
+            let all = result.all(kind, 0..neurons);
+            result.full[kind] = all.is_some();
+            result.expected[kind] = all.unwrap_or_else(|| result.likely(kind, 0..neurons));
+            result.statistical |= all.is_none();
         }
         result
+    }
+
+    /// The sum of all weights, where that leaves the largest one bits enough.
+    fn all(&self, kind: usize, neurons: Range<usize>) -> Option<f64> {
+        let most = |at: usize| self.neurons[kind][neurons.clone()].iter().map(|sum| sum[at]).fold(0.0, f64::max);
+        let (all, largest) = (most(0), most(3));
+        // A little room for rounding: each weight may be half a step too large.
+        (largest * self.slot_max >= all * FULL_CODES).then_some(all * (1.0 + FULL_CODES / self.slot_max))
+    }
+
+    /// The largest sum that is likely.
+    fn likely(&self, kind: usize, neurons: Range<usize>) -> f64 {
+        let likely = |sum: &[f64; 4]| (sum[1] + self.deviations * sum[2].sqrt()).clamp(sum[3], sum[0].max(sum[3]));
+        self.neurons[kind][neurons].iter().map(likely).fold(0.0, f64::max)
+    }
+
+    /// The sum that slots of a slice have room for: all weights if those of the population have, and not more than it expects.
+    fn of_slice(&self, kind: usize, slice: &Slice) -> f64 {
+        let neurons = slice.first as usize..(slice.first + slice.len) as usize;
+        let sum = if self.full[kind] {
+            self.neurons[kind][neurons].iter().map(|sum| sum[0]).fold(0.0, f64::max) * (1.0 + FULL_CODES / self.slot_max)
+        } else {
+            self.all(kind, neurons.clone()).unwrap_or_else(|| self.likely(kind, neurons))
+        };
+        sum.min(self.expected[kind])
     }
 }
 
@@ -293,17 +345,20 @@ fn reach(population: &Population, params: &NeuronParams, sums: &Sums, seen: Opti
 
 /// Weights as signed magnitudes, and what that cost.
 fn weights(
-    weights: &[f64],
+    incoming: &Incoming<'_>,
     units_per_volt: f64,
-    shifts: [u8; SYNAPSE_TYPES],
+    shifts: &[Param<u8>; SYNAPSE_TYPES],
     max: i32,
 ) -> (Vec<i32>, ProjectionQuality) {
-    let per_step = shifts.map(|shift| units_per_volt / f64::from(1_u32 << shift));
     let (mut signal, mut noise, mut max_error, mut zeroed, mut clipped) = (0.0, 0.0, 0.0_f64, 0, 0);
-    let quantized: Vec<i32> = weights
-        .iter()
-        .map(|&weight| {
-            let scale = per_step[usize::from(weight < 0.0)];
+    let projection = incoming.projection;
+    let quantized: Vec<i32> = (incoming.weights.iter().enumerate())
+        .map(|(at, &weight)| {
+            let shift = match &shifts[usize::from(weight < 0.0)] {
+                Param::Uniform(shift) => *shift,
+                Param::PerNeuron(shifts) => shifts[target_of(projection, at)],
+            };
+            let scale = units_per_volt / f64::from(1_u32 << shift);
             let rounded = (weight * scale).round_ties_even();
             let fitted = rounded.clamp(-f64::from(max), f64::from(max));
             let error = fitted / scale - weight;
@@ -316,8 +371,18 @@ fn weights(
         })
         .collect();
     let sqnr_db = if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() };
-    let count = weights.len() as u64;
+    let count = quantized.len() as u64;
     (quantized, ProjectionQuality { weights: count, sqnr_db, max_error, zeroed, clipped })
+}
+
+/// The neuron that a weight leads to.
+fn target_of(projection: &Projection, weight: usize) -> usize {
+    match &projection.connectivity {
+        Connectivity::Dense => weight / projection.source_len as usize,
+        Connectivity::Sparse(pattern) => pattern.targets[weight] as usize,
+        Connectivity::OneToOne { .. } => weight,
+        Connectivity::Convolution(_) => panic!("bug in snncc: a shared weight leads to one neuron"),
+    }
 }
 
 /// What was chosen for a population.
@@ -325,7 +390,7 @@ struct Chosen {
     program: NeuronProgram,
     membrane_keep: Param<i32>,
     units_per_volt: f64,
-    shifts: [u8; SYNAPSE_TYPES],
+    shifts: [Param<u8>; SYNAPSE_TYPES],
 }
 
 fn neurons(
@@ -369,7 +434,7 @@ fn neurons(
     let synapse_type = |at: usize| {
         let sign = if at == 0 { 1.0 } else { -1.0 };
         let initial = params.u_initial.map(|u| ((u * sign).max(0.0) * units_per_volt).round_ties_even() as i32);
-        SynapseType { decay: decay.clone(), init: Param::Uniform(u32::MAX), initial, left_shift: shifts[at] }
+        SynapseType { decay: decay.clone(), init: Param::Uniform(u32::MAX), initial, left_shift: shifts[at].clone() }
     };
     let refractory = params.refractory_steps.map(|steps| f64::from(steps.saturating_sub(1)));
     let neurons = SpinnakerNeurons {

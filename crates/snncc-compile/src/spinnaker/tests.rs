@@ -79,7 +79,7 @@ fn found(compiled: &Compiled) -> Synapses {
         .flat_map(|chip| chip.cores.iter().map(move |core| (chip.chip, core)))
         .filter_map(|(chip, core)| match &core.program {
             CoreProgram::Neurons(neurons) => Some(((chip, core.core), neurons)),
-            CoreProgram::Injector(_) => None,
+            CoreProgram::Injector(_) | CoreProgram::DelayExtension(_) => None,
         })
         .collect();
     let slices = &compiled.split.slices;
@@ -152,7 +152,9 @@ fn broken_parts_are_left_out() {
 fn quantized(network: &Network) -> Result<SpinnakerIr, Diagnostics> {
     let (target, options) = (target("spinnaker-emu").unwrap(), Options::default());
     let mut ctx = Ctx { target: &target, options: &options, calibration: None, observer: &mut NoObserver };
-    quantize(crate::lowered(network, &mut ctx)?, &mut ctx)
+    let ir = crate::lowered(network, &mut ctx)?;
+    let split = split(&ir.graph, occupied(&ir), &ctx)?;
+    quantize(ir, &split, &mut ctx)
 }
 
 fn neurons<'a>(ir: &'a SpinnakerIr, name: &str) -> &'a snncc_ir::spinnaker::SpinnakerNeurons {
@@ -185,9 +187,9 @@ fn scales_fill_slots_and_thresholds_are_whole() {
     assert!((60_000..1 << 16).contains(most), "{most}");
     assert!(weights.iter().any(|weight| weight.abs() >= 1 << 8));
     // What a weight is worth: `w << shift` units.
-    let shift = hidden.synapse_types[0].left_shift;
     let exact = numbers(300 * 400, 1);
     let at = weights.iter().position(|weight| *weight > 100).unwrap();
+    let shift = hidden.synapse_types[0].left_shift.get(at / 300);
     let worth = f64::from(weights[at] << shift) / units;
     assert!((worth - exact[at]).abs() < f64::from(1_u32 << shift) / units, "{worth} {}", exact[at]);
 }

@@ -5,7 +5,7 @@ use crate::check::{check_populations, refusal};
 use snncc_chip::{HardwareModel, SpinnakerCore};
 use snncc_ids::Diagnostics;
 use snncc_image::spinnaker::layout::Memories;
-use snncc_image::spinnaker::{ApplicationCore, ChipImage, CoreProgram, NeuronCore, SpinnakerImage};
+use snncc_image::spinnaker::{ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, SpinnakerImage};
 use std::collections::BTreeSet;
 
 /// Bytes of a word.
@@ -74,7 +74,11 @@ impl Judge<'_> {
             }
         }
         let slots = memories.iter().map(|memories| u64::from(memories.parameters.format.slots())).max().unwrap_or(1);
-        check_populations(&image.populations, slots, &mut self.problems);
+        let held = image.chips.iter().flat_map(|chip| &chip.cores).map(|core| match &core.program {
+            CoreProgram::DelayExtension(delay) => held_steps(delay),
+            CoreProgram::Neurons(_) | CoreProgram::Injector(_) => 0,
+        });
+        check_populations(&image.populations, slots + held.max().unwrap_or(0), &mut self.problems);
         memories
     }
 
@@ -111,6 +115,10 @@ impl Judge<'_> {
                     self.check_neurons((number, core.core), neurons, &decoded);
                     sdram += self.sdram_bytes(neurons);
                     memories.push(decoded);
+                }
+                CoreProgram::DelayExtension(delay) => {
+                    self.check_delay((number, core.core), delay);
+                    sdram += delay.words() as u64 * WORD;
                 }
             }
         }
@@ -154,20 +162,33 @@ impl Judge<'_> {
         }
     }
 
-    /// Data memory of a core: neurons, ring buffers, row buffers, population table, spikes that wait.
+    fn check_delay(&mut self, at: (u32, u32), delay: &DelayExtension) {
+        let (limits, colour) = (&self.core.limits, self.core.formats.colour_bits.0);
+        // A bit for each neuron and step that is held, in whole bytes a step.
+        let held = held_steps(delay) * u64::from(delay.neurons.div_ceil(u8::BITS));
+        let dtcm = held + (delay.words() as u64 + u64::from(limits.incoming_spikes.0)) * WORD;
+        self.limit(at, "dtcm_bytes", dtcm, limits.dtcm_bytes.0);
+        if delay.colour_bits != colour {
+            let message = format!("a delay extension for {} colour bits; keys have {colour}", delay.colour_bits);
+            self.refuse_core(at.0, at.1, "delay_extension", message);
+        }
+    }
+
+    /// Data memory of a core: neurons, ring buffers, row buffers, population table, bit fields, spikes that wait.
     fn dtcm_bytes(&self, core: &NeuronCore, memories: &Memories) -> u64 {
         let SpinnakerCore { limits, formats, .. } = self.core;
         let longest = memories.blocks.iter().map(|block| block.stride() as u64).max().unwrap_or(0);
         core.neurons.len() as u64 * u64::from(formats.neuron_bytes.0)
             + ((size_of::<u16>() as u64) << memories.parameters.format.ring_bits())
             + ROW_BUFFERS * longest * WORD
-            + core.population_table.len() as u64 * WORD
+            + (core.population_table.len() + core.bit_fields.len()) as u64 * WORD
             + u64::from(limits.incoming_spikes.0) * WORD
     }
 
-    /// Shared memory of a core: neurons, synapse parameters, population table, rows.
+    /// Shared memory of a core: neurons, synapse parameters, population table, bit fields, rows.
     fn sdram_bytes(&self, core: &NeuronCore) -> u64 {
-        let words = core.synapse_parameters.len() + core.population_table.len() + core.synaptic_words.len();
+        let tables = core.synapse_parameters.len() + core.population_table.len() + core.bit_fields.len();
+        let words = tables + core.synaptic_words.len();
         core.neurons.len() as u64 * u64::from(self.core.formats.neuron_bytes.0) + words as u64 * WORD
     }
 
@@ -199,6 +220,11 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+/// Steps whose spikes a delay extension holds.
+fn held_steps(delay: &DelayExtension) -> u64 {
+    u64::from(delay.stages) * u64::from(delay.stage_steps)
 }
 
 /// Bits of a core's keys that say which source it is.

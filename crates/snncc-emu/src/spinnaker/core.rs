@@ -3,7 +3,8 @@
 //! A core touches nothing but itself, so the cores of a step may run in any order or at once.
 
 use super::check::TYPES;
-use super::program::{CoreProgram, Delivery, NeuronProgram, SpinnakerProgram};
+use super::delay::Held;
+use super::program::{CoreProgram, Delivery, Effect, NeuronProgram, SpinnakerProgram};
 use super::timing::Load;
 use crate::core::OverflowCount;
 use snncc_chip::Product;
@@ -20,6 +21,8 @@ pub(crate) struct CoreState {
     /// Current of each synapse type.
     g: [Vec<i32>; TYPES],
     ring: Vec<u32>,
+    /// Of a delay extension.
+    held: Held,
     /// Slots that were taken in this step, and currents with them (the initial ones before the first update), before they decay.
     pub(crate) taken: [Vec<u16>; TYPES],
     pub(crate) driven: [Vec<i32>; TYPES],
@@ -56,6 +59,12 @@ fn part(value: i32, of_2_32: u32) -> i32 {
     ((i64::from(value) * i64::from(of_2_32)) >> u32::BITS) as i32
 }
 
+/// A packet that activates no row.
+fn count_without_row(load: &mut Load, effect: Effect) {
+    load.unmatched += u64::from(effect == Effect::Unmatched);
+    load.without_row += u64::from(matches!(effect, Effect::NoRow | Effect::Held));
+}
+
 impl CoreState {
     pub(crate) fn reset(&mut self, program: &CoreProgram) {
         self.spikes.clear();
@@ -64,6 +73,9 @@ impl CoreState {
         self.saturations = OverflowCount::default();
         self.membrane_high = OverflowCount::default();
         self.membrane_low = OverflowCount::default();
+        if let Some(delay) = &program.delay {
+            self.held.reset(delay);
+        }
         let Some(neurons) = &program.neurons else { return };
         let len = neurons.region.len();
         self.v.clone_from(&neurons.region.v);
@@ -88,6 +100,10 @@ impl CoreState {
     pub(crate) fn update(&mut self, program: &SpinnakerProgram, core: &CoreProgram, step: u32) {
         self.load = Load::default();
         self.spikes.clear();
+        if let Some(delay) = &core.delay {
+            self.held.send(delay, step, &mut self.spikes);
+            self.load.looked_at = delay.looked_at();
+        }
         let Some(neurons) = &core.neurons else { return };
         if step < neurons.start_step {
             self.empty_slots(neurons, step);
@@ -221,14 +237,14 @@ impl CoreState {
 
     /// Adds the rows in the inbox to the ring buffers.
     pub(crate) fn deliver(&mut self, core: &CoreProgram, step: u32) {
-        let Some(neurons) = &core.neurons else { return };
+        let Some(neurons) = &core.neurons else { return self.hold(core, step) };
         let format = neurons.format;
         let mask = (1_u32 << format.ring_bits()) - 1;
         let offset = (step & (format.slots() - 1)) << format.index_bits();
         for delivery in &self.inbox {
             self.load.packets_in += u64::from(delivery.is_first);
-            if delivery.row_words == 0 {
-                self.load.unmatched += 1;
+            if delivery.effect != Effect::Row {
+                count_without_row(&mut self.load, delivery.effect);
                 continue;
             }
             self.load.rows += 1;
@@ -242,6 +258,21 @@ impl CoreState {
                 *slot = (*slot + (word >> u16::BITS)).min(SLOT_OVERFULL);
             }
         }
+        self.inbox.clear();
+    }
+
+    /// What a delay extension does with its packets, and an injector, which gets none.
+    fn hold(&mut self, core: &CoreProgram, step: u32) {
+        let Some(delay) = &core.delay else { return };
+        let inbox = std::mem::take(&mut self.inbox);
+        for delivery in &inbox {
+            self.load.packets_in += 1;
+            count_without_row(&mut self.load, delivery.effect);
+            if delivery.effect == Effect::Held {
+                self.held.hold(delay, step, delivery.first_word);
+            }
+        }
+        self.inbox = inbox;
         self.inbox.clear();
     }
 

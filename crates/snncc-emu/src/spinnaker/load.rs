@@ -2,7 +2,8 @@
 
 use super::check::{Judge, TYPES, core_name, neuron_bits};
 use super::machine::SpinnakerMachine;
-use super::program::{CoreProgram, Delivery, InputProgram, NeuronProgram, Sends, SpinnakerProgram};
+use super::delay::DelayProgram;
+use super::program::{CoreProgram, Delivery, Effect, InputProgram, NeuronProgram, Sends, SpinnakerProgram};
 use super::timing::Costs;
 use super::walk::{KeyBlock, Tree, Walker};
 use crate::load::{BuiltFor, other_model, place};
@@ -91,7 +92,7 @@ impl<'a> Loader<'a> {
                 core,
                 memories: match core.program {
                     ImageProgram::Neurons(_) => memories.next(),
-                    ImageProgram::Injector(_) => None,
+                    ImageProgram::Injector(_) | ImageProgram::DelayExtension(_) => None,
                 },
             })
             .collect()
@@ -104,7 +105,7 @@ impl<'a> Loader<'a> {
     fn load(&self, judge: &mut Judge<'_>, costs: Costs) -> SpinnakerProgram {
         let neurons = self.places.iter().map(|place| match &place.core.program {
             ImageProgram::Neurons(core) => core.neurons.len(),
-            ImageProgram::Injector(_) => 0,
+            ImageProgram::Injector(_) | ImageProgram::DelayExtension(_) => 0,
         });
         let (populations, symbols) =
             place(&self.image.populations, neurons, |number| self.index(number), &mut judge.problems);
@@ -115,6 +116,10 @@ impl<'a> Loader<'a> {
                 (ImageProgram::Neurons(core), Some(memories)) => Some(neuron_program(core, memories)),
                 _ => None,
             };
+            let delay = match &place.core.program {
+                ImageProgram::DelayExtension(image) => Some(DelayProgram::new(image)),
+                ImageProgram::Neurons(_) | ImageProgram::Injector(_) => None,
+            };
             work += neurons
                 .as_ref()
                 .map_or(0, |neurons| neurons.region.len() as u64 + neurons.words.len() as u64 / SYNAPSES_PER_UPDATE);
@@ -122,6 +127,7 @@ impl<'a> Loader<'a> {
                 number: place.number,
                 name: core_name(place.chip, place.core.core, self.machine.columns),
                 neurons,
+                delay,
                 sends: self.sends(place, judge),
                 symbols,
             });
@@ -183,10 +189,10 @@ impl<'a> Loader<'a> {
         let mut targets = Vec::with_capacity(tree.arrivals.len());
         for &(chip, core) in &tree.arrivals {
             match self.index(chip * self.image.cores_per_chip + core) {
-                Some(index) if self.places[index].memories.is_some() => targets.push(index),
+                Some(index) if !matches!(self.places[index].core.program, ImageProgram::Injector(_)) => targets.push(index),
                 _ => {
                     let name = core_name(chip, core, self.machine.columns);
-                    fault.get_or_insert(format!("its packets go to {name}, which has no neurons"));
+                    fault.get_or_insert(format!("its packets go to {name}, which has neither neurons nor a delay extension"));
                 }
             }
         }
@@ -195,26 +201,43 @@ impl<'a> Loader<'a> {
 
     fn deliver(&self, target: usize, key: u32, deliveries: &mut Vec<Delivery>, fault: &mut Option<String>) {
         let place = &self.places[target];
-        let (ImageProgram::Neurons(core), Some(memories)) = (&place.core.program, place.memories) else { return };
-        let mut is_first = true;
-        let mut push = |first_word, synapses, row_words| {
-            let is_first = std::mem::replace(&mut is_first, false);
-            deliveries.push(Delivery { core: target as u32, first_word, synapses, row_words, is_first });
+        let alone = |effect, first_word| Delivery {
+            core: target as u32,
+            first_word,
+            synapses: 0,
+            row_words: 0,
+            is_first: true,
+            effect,
+        };
+        let (core, memories) = match (&place.core.program, place.memories) {
+            (ImageProgram::Neurons(core), Some(memories)) => (core, memories),
+            (ImageProgram::DelayExtension(delay), _) => {
+                deliveries.push(match delay.neuron(key) {
+                    None => alone(Effect::Unmatched, 0),
+                    Some(None) => alone(Effect::NoRow, 0),
+                    Some(Some(neuron)) => alone(Effect::Held, neuron),
+                });
+                return;
+            }
+            _ => return,
         };
         match memories.look_up(key) {
             Err(what) => {
                 let name = core_name(place.chip, place.core.core, self.machine.columns);
                 fault.get_or_insert(format!("on {name}, {what}"));
             }
-            Ok(rows) => {
-                let rows = rows.unwrap_or_default();
-                if rows.is_empty() {
-                    push(0, 0, 0);
-                }
-                for row in rows {
+            Ok(None) => deliveries.push(alone(Effect::Unmatched, 0)),
+            Ok(Some(rows)) if rows.is_empty() => deliveries.push(alone(Effect::NoRow, 0)),
+            Ok(Some(rows)) => {
+                for (at, row) in rows.into_iter().enumerate() {
                     let words = &core.synaptic_words[row.clone()];
                     let synapses = row_synapses(words).expect("bug in snncc: a row that was checked").len();
-                    push((row.start + ROW_HEADER_WORDS) as u32, synapses as u16, row.len() as u16);
+                    deliveries.push(Delivery {
+                        synapses: synapses as u16,
+                        row_words: row.len() as u16,
+                        is_first: at == 0,
+                        ..alone(Effect::Row, (row.start + ROW_HEADER_WORDS) as u32)
+                    });
                 }
             }
         }

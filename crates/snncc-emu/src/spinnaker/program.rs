@@ -1,5 +1,6 @@
 //! A loaded program: the image in the layout that the emulator runs on. Immutable, shared by any number of emulators.
 
+use super::delay::DelayProgram;
 use super::timing::Costs;
 use super::walk::Drops;
 use crate::program::{OutputProgram, PopulationProgram};
@@ -36,8 +37,10 @@ pub(crate) struct CoreProgram {
     /// Number over all chips.
     pub(crate) number: u32,
     pub(crate) name: String,
-    /// `None` for an injector.
+    /// `None` for an injector or a delay extension.
     pub(crate) neurons: Option<NeuronProgram>,
+    /// Of a delay extension.
+    pub(crate) delay: Option<DelayProgram>,
     pub(crate) sends: Sends,
     /// Population and neuron of each neuron; `u32::MAX` where it has no name.
     pub(crate) symbols: Vec<(u32, u32)>,
@@ -67,19 +70,33 @@ pub(crate) struct Sends {
     pub(crate) ways: Vec<(u32, Drops)>,
 }
 
-/// A row that a packet activates on a core.
+/// What a packet does where it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Activates a row.
+    Row,
+    /// Nothing: the core knows the source, which has no row.
+    NoRow,
+    /// Nothing: the core does not know its key.
+    Unmatched,
+    /// Is held by a delay extension.
+    Held,
+}
+
+/// A row that a packet activates on a core, or what else it does there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
     /// Index into [`SpinnakerProgram::cores`].
     pub(crate) core: u32,
-    /// First synapse word.
+    /// First synapse word, or the neuron of a delay extension.
     pub(crate) first_word: u32,
     /// Number of synapse words.
     pub(crate) synapses: u16,
-    /// Words that are transferred, with header and padding; 0 if the core has no row for the packet.
+    /// Words that are transferred, with header and padding.
     pub(crate) row_words: u16,
     /// Whether it is the first row of its packet.
     pub(crate) is_first: bool,
+    pub(crate) effect: Effect,
 }
 
 /// An input port.

@@ -195,6 +195,7 @@ impl<'a> Recorder<'a> {
             record.packets += load.packets_out;
             record.packets_in += load.packets_in;
             record.unmatched += load.unmatched;
+            record.without_row += load.without_row;
             record.rows += load.rows;
             record.synaptic_events += load.synaptic_events;
             record.saturations += load.saturations;
@@ -204,6 +205,7 @@ impl<'a> Recorder<'a> {
             total.packets_out += load.packets_out;
             total.packets_in += load.packets_in;
             total.unmatched += load.unmatched;
+            total.without_row += load.without_row;
             total.rows += load.rows;
             total.synaptic_events += load.synaptic_events;
             let cycles = costs.cycles(load);

@@ -43,6 +43,10 @@ pub(crate) struct Load {
     pub(crate) packets_in: u64,
     /// Packets in whose key the population table does not have.
     pub(crate) unmatched: u64,
+    /// Packets in that start no transfer, though the core knows their source.
+    pub(crate) without_row: u64,
+    /// Words of bits that a delay extension looks at.
+    pub(crate) looked_at: u64,
     pub(crate) rows: u64,
     pub(crate) row_bytes: u64,
     pub(crate) synaptic_events: u64,
@@ -72,7 +76,9 @@ impl Costs {
             (load.updated - load.refractory, &costs.neuron),
             (load.refractory, &costs.neuron_refractory),
             (load.packets_out, &costs.packet_out),
-            (load.packets_in, &costs.spike),
+            (load.packets_in - load.without_row, &costs.spike),
+            (load.without_row, &costs.spike_without_row),
+            (load.looked_at, &costs.ring_empty),
             (load.rows, &costs.row),
             (load.synaptic_events, &costs.synapse),
         ]

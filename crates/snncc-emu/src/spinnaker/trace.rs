@@ -85,12 +85,14 @@ pub struct SpinnakerStep {
     pub packets: u64,
     /// Packets received by cores.
     pub packets_in: u64,
-    /// Packets received by a core without a row for them.
+    /// Packets received by a core that does not know their key.
     pub unmatched: u64,
     /// Links that packets took.
     pub hops: u64,
     /// Copies of packets that were lost.
     pub dropped: u64,
+    /// Packets received that start no transfer: their source has no row there, or a delay extension takes them.
+    pub without_row: u64,
     /// Rows transferred.
     pub rows: u64,
     /// Synapse words added to ring buffers.
@@ -126,12 +128,14 @@ pub struct SpinnakerTotals {
     pub packets: u64,
     /// Packets received by cores.
     pub packets_in: u64,
-    /// Packets received by a core without a row for them.
+    /// Packets received by a core that does not know their key.
     pub unmatched: u64,
     /// Links that packets took.
     pub hops: u64,
     /// Copies of packets that were lost, by reason.
     pub drops: Drops,
+    /// Packets received that start no transfer: their source has no row there, or a delay extension takes them.
+    pub without_row: u64,
     /// Rows transferred.
     pub rows: u64,
     /// Synapse words added to ring buffers.
@@ -165,8 +169,10 @@ pub struct SpinnakerCoreTrace {
     pub packets_out: u64,
     /// Packets received.
     pub packets_in: u64,
-    /// Packets received that it has no row for.
+    /// Packets received whose key it does not know.
     pub unmatched: u64,
+    /// Packets received that start no transfer: their source has no row there, or a delay extension takes them.
+    pub without_row: u64,
     /// Rows transferred.
     pub rows: u64,
     /// Synapse words added to its ring buffers.
@@ -194,6 +200,7 @@ impl SpinnakerTotals {
         self.packets_in += step.packets_in;
         self.unmatched += step.unmatched;
         self.hops += step.hops;
+        self.without_row += step.without_row;
         self.rows += step.rows;
         self.synaptic_events += step.synaptic_events;
         self.saturations += step.saturations;

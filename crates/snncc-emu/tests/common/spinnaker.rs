@@ -186,6 +186,7 @@ impl Net {
             .encode(),
             population_table: table.encode(),
             synaptic_words: memory,
+            bit_fields: Vec::new(),
             ring_initial: core.ring_initial.clone(),
         })
     }

@@ -51,6 +51,21 @@ fn dump_core(out: &mut Text, core: &ApplicationCore) {
         CoreProgram::Injector(sources) => {
             out.line(1, format_args!("core {}: injector of {sources} sources, {key}", core.core));
         }
+        CoreProgram::DelayExtension(delay) => {
+            let (number, last) = (core.core, delay.first + delay.neurons - 1);
+            let (stages, steps) = (delay.stages, delay.stage_steps);
+            let source = delay.key;
+            out.line(
+                1,
+                format_args!(
+                    "core {number}: delay extension of neurons {} to {last} with keys from {source:08x} on, {stages} stages \
+                     of {steps} steps, {key}",
+                    delay.first
+                ),
+            );
+            let sent: Vec<u32> = (0..delay.sources()).filter(|source| delay.sends(*source)).collect();
+            out.items(2, "sends: ", &sent, |source| format!("{}@{}", source % delay.neurons, source / delay.neurons + 1));
+        }
         CoreProgram::Neurons(neurons) => {
             let kind = if neurons.kind.is_delta { "delta" } else { "exponential currents" };
             let reset = if neurons.kind.subtracts { "reset by subtraction" } else { "reset to a value" };
@@ -119,6 +134,10 @@ fn dump_memories(out: &mut Text, core: &NeuronCore, memories: &Memories) {
             .collect();
         out.line(3, format_args!("{:08x}/{:08x}: blocks at {}", entry.key, entry.mask, blocks.join(", ")));
     });
+    let words = core.bit_fields.len();
+    if words > 0 {
+        out.line(2, format_args!("bit fields: {words} words"));
+    }
     out.table(2, "blocks", memories.blocks.len(), |out, at| {
         let block = &memories.blocks[at];
         out.line(3, format_args!("word {}: {} rows of {} words", block.first_word, block.rows, block.row_words));

@@ -4,7 +4,7 @@
 //! **Invariant:** [`NeuronCore::memories`] finds everything wrong in a core's words; after it, every row decodes.
 
 use super::NeuronCore;
-use super::table::{AddressItem, PopulationTable};
+use super::table::{AddressItem, PopulationEntry, PopulationTable};
 use std::ops::Range;
 
 /// Words in front of the synapse words of a row: plastic words, fixed words, plastic controls.
@@ -148,6 +148,40 @@ pub fn push_block_of<R: AsRef<[u32]>>(memory: &mut Vec<u32>, rows: &[R], length:
     AddressItem { row_words: length as u32, first_word: Some(first_word) }
 }
 
+/// A block that is filled row by row, in any order.
+#[derive(Debug)]
+pub struct BlockWriter<'a> {
+    rows: &'a mut [u32],
+    stride: usize,
+}
+
+impl<'a> BlockWriter<'a> {
+    /// Appends a block of empty rows with room for `length` synapse words each, at the next aligned word.
+    ///
+    /// # Panics
+    /// If there is no row, or `length` is not 1 to [`ROW_WORDS_MAX`].
+    pub fn append(memory: &'a mut Vec<u32>, rows: usize, length: usize) -> (AddressItem, Self) {
+        assert!((1..=ROW_WORDS_MAX).contains(&length) && rows > 0, "bug in snncc: {rows} rows of {length} words");
+        memory.resize(memory.len().next_multiple_of(BLOCK_ALIGNMENT_WORDS), 0);
+        let (first, stride) = (memory.len(), length + ROW_HEADER_WORDS);
+        memory.resize(first + rows * stride, 0);
+        let item = AddressItem { row_words: length as u32, first_word: Some(first as u32) };
+        (item, Self { rows: &mut memory[first..], stride })
+    }
+
+    /// Adds a synapse word to a row.
+    ///
+    /// # Panics
+    /// If the row is full or not there.
+    pub fn push(&mut self, row: usize, word: u32) {
+        let row = &mut self.rows[row * self.stride..(row + 1) * self.stride];
+        let count = row[1] as usize;
+        assert!(ROW_HEADER_WORDS + count < self.stride, "bug in snncc: more words than a row has room for");
+        row[ROW_HEADER_WORDS + count] = word;
+        row[1] += 1;
+    }
+}
+
 /// The synapse words of a row.
 ///
 /// # Errors
@@ -255,17 +289,41 @@ pub struct Memories {
     pub table: PopulationTable,
     /// Blocks, by ascending first word.
     pub blocks: Vec<Block>,
+    /// Bit fields of the entries; empty where all rows are transferred.
+    pub filters: Vec<Filter>,
+}
+
+/// Bit field of a table entry: the sources that have a row worth a transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Words for each core of the source.
+    core_words: usize,
+    words: Vec<u32>,
+}
+
+impl Filter {
+    /// Whether a source has a row; one beyond the words has none.
+    pub fn passes(&self, core: u32, neuron: u32) -> bool {
+        let at = (neuron / u32::BITS) as usize;
+        let word = (at < self.core_words).then(|| self.words.get(core as usize * self.core_words + at)).flatten();
+        word.is_some_and(|word| word >> (neuron % u32::BITS) & 1 == 1)
+    }
 }
 
 impl Memories {
-    /// Where the rows lie that a key activates, header included, one for each address item; `None` if the table has no entry
-    /// for the key.
+    /// Where the rows lie that a key activates, header included, one for each address item, and none if the bit field says so;
+    /// `None` if the table has no entry for the key.
     ///
     /// # Errors
     /// If the row is beyond the end of its block.
     pub fn look_up(&self, key: u32) -> Result<Option<Vec<Range<usize>>>, String> {
         let Some(entry) = self.table.find(key) else { return Ok(None) };
         let row = entry.row(key);
+        let at = self.table.entries.partition_point(|other| other.key < entry.key);
+        let (core, neuron) = entry.source(key);
+        if self.filters.get(at).is_some_and(|filter| !filter.passes(core, neuron)) {
+            return Ok(Some(Vec::new()));
+        }
         let mut rows = Vec::with_capacity(entry.count as usize);
         for item in self.table.items(entry) {
             let Some(first) = item.first_word else { continue };
@@ -300,7 +358,25 @@ impl NeuronCore {
                     .map_err(|what| format!("row {at} of the block at word {}: {what}", block.first_word))?;
             }
         }
-        Ok(Memories { parameters, table, blocks })
+        let filters = self.filters(&table)?;
+        Ok(Memories { parameters, table, blocks, filters })
+    }
+
+    fn filters(&self, table: &PopulationTable) -> Result<Vec<Filter>, String> {
+        let lengths = table.entries.iter().map(PopulationEntry::filter_words);
+        let needed: u64 = lengths.clone().sum();
+        if self.bit_fields.is_empty() {
+            return Ok(Vec::new());
+        } else if self.bit_fields.len() as u64 != needed {
+            return Err(format!("{} words of bit fields; the population table has {needed}", self.bit_fields.len()));
+        }
+        let mut rest = &self.bit_fields[..];
+        let cut = |(entry, len): (&PopulationEntry, u64)| {
+            let (words, others) = rest.split_at(len as usize);
+            rest = others;
+            Filter { core_words: entry.bit_field_words.into(), words: words.to_vec() }
+        };
+        Ok(table.entries.iter().zip(lengths).map(cut).collect())
     }
 
     fn check_row(&self, row: &[u32], parameters: &SynapseParameters) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! Bytes to image: checks every count before allocating, every CRC, every index, every synaptic row.
 
 use super::{
-    ApplicationCore, ChipImage, CoreProgram, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
+    ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
     SpinnakerImage, SynapseTypeRegion,
 };
 use crate::bytes::{Fault, Reader};
@@ -79,9 +79,25 @@ fn read_core(reader: &mut Reader<'_>) -> Result<ApplicationCore, Fault> {
     let program = match reader.u8()? {
         0 => CoreProgram::Injector(reader.u32()?),
         1 => CoreProgram::Neurons(read_neurons(reader)?),
+        2 => CoreProgram::DelayExtension(read_delay(reader)?),
         other => return damaged(format!("core {core} has unknown program {other}")),
     };
     Ok(ApplicationCore { core, key, program })
+}
+
+fn read_delay(reader: &mut Reader<'_>) -> Result<DelayExtension, Fault> {
+    let (key, mask, colour_bits) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    Ok(DelayExtension {
+        key,
+        mask,
+        // Too many in any case where they are cut.
+        colour_bits: u8::try_from(colour_bits).unwrap_or(u8::MAX),
+        first: reader.u32()?,
+        neurons: reader.u32()?,
+        stages: reader.u32()?,
+        stage_steps: reader.u32()?,
+        sent: reader.list(4, Reader::u32)?,
+    })
 }
 
 fn read_neurons(reader: &mut Reader<'_>) -> Result<NeuronCore, Fault> {
@@ -117,6 +133,7 @@ fn read_neurons(reader: &mut Reader<'_>) -> Result<NeuronCore, Fault> {
         synapse_parameters: reader.list(4, Reader::u32)?,
         population_table: reader.list(4, Reader::u32)?,
         synaptic_words: reader.list(4, Reader::u32)?,
+        bit_fields: reader.list(4, Reader::u32)?,
         ring_initial: reader.list(6, |reader| Ok((reader.u32()?, reader.u16()?)))?,
     })
 }
@@ -134,7 +151,7 @@ fn check(image: &SpinnakerImage) -> Result<(), Fault> {
     check_inputs(image)?;
     check_symbols(&image.outputs, &image.populations, |number| match &image.core(number)?.program {
         CoreProgram::Neurons(core) => Some(core.neurons.len()),
-        CoreProgram::Injector(_) => None,
+        CoreProgram::Injector(_) | CoreProgram::DelayExtension(_) => None,
     })
 }
 
@@ -163,6 +180,7 @@ fn check_core(core: &ApplicationCore) -> Result<(), Fault> {
     let neurons = match &core.program {
         CoreProgram::Injector(1..=INJECTOR_SOURCES_MAX) => return Ok(()),
         CoreProgram::Injector(sources) => return damaged(format!("an injector with {sources} sources")),
+        CoreProgram::DelayExtension(delay) => return delay.check().map_err(Fault),
         CoreProgram::Neurons(neurons) => neurons,
     };
     let n = &neurons.neurons;

@@ -35,7 +35,7 @@ pub struct PopulationEntry {
     pub mask_shift: u8,
     /// Neurons on each core of the source (the last may have fewer).
     pub neurons: u16,
-    /// Words of a bit field over the neurons; not used here.
+    /// Words of the bit field of each core of the source.
     pub bit_field_words: u16,
 }
 
@@ -64,9 +64,20 @@ impl PopulationEntry {
 
     /// Row that a key activates in each block of the entry.
     pub fn row(&self, key: u32) -> u64 {
+        let (core, neuron) = self.source(key);
+        u64::from(core) * u64::from(self.neurons) + u64::from(neuron)
+    }
+
+    /// Core of the source, and neuron on it, that a key stands for.
+    pub fn source(&self, key: u32) -> (u32, u32) {
         let cores = u32::from(self.core_mask) << self.mask_shift;
-        let core = u64::from(key >> self.mask_shift) & u64::from(self.core_mask);
-        core * u64::from(self.neurons) + u64::from((key & !(self.mask | cores)) >> self.colour_bits)
+        let core = (key >> self.mask_shift) & u32::from(self.core_mask);
+        (core, (key & !(self.mask | cores)) >> self.colour_bits)
+    }
+
+    /// Words of its bit fields, if the core has bit fields.
+    pub fn filter_words(&self) -> u64 {
+        (u64::from(self.core_mask) + 1) * u64::from(self.bit_field_words)
     }
 
     /// Last key of the entry.

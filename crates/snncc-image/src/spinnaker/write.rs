@@ -1,6 +1,6 @@
 //! Image to bytes. The layout is documented in docs/IMAGE_FORMAT.md; change both together.
 
-use super::{ApplicationCore, ChipImage, CoreProgram, NeuronCore, SpinnakerImage};
+use super::{ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, SpinnakerImage};
 use crate::bytes::Writer;
 use crate::container::{Family, write_chip, write_container, write_notes, write_outputs, write_shape, write_symbols};
 
@@ -50,7 +50,20 @@ fn write_core(out: &mut Writer, core: &ApplicationCore) {
             out.u8(1);
             write_neurons(out, neurons);
         }
+        CoreProgram::DelayExtension(delay) => {
+            out.u8(2);
+            write_delay(out, delay);
+        }
     }
+}
+
+fn write_delay(out: &mut Writer, delay: &DelayExtension) {
+    let DelayExtension { key, mask, colour_bits, first, neurons, stages, stage_steps, sent } = delay;
+    for value in [*key, *mask, u32::from(*colour_bits), *first, *neurons, *stages, *stage_steps] {
+        out.u32(value);
+    }
+    out.count(sent.len());
+    sent.iter().for_each(|word| out.u32(*word));
 }
 
 fn write_neurons(out: &mut Writer, core: &NeuronCore) {
@@ -79,7 +92,7 @@ fn write_neurons(out: &mut Writer, core: &NeuronCore) {
         kind.decay.iter().chain(&kind.init).for_each(|value| out.u32(*value));
         kind.value.iter().for_each(|value| out.i32(*value));
     }
-    for words in [&core.synapse_parameters, &core.population_table, &core.synaptic_words] {
+    for words in [&core.synapse_parameters, &core.population_table, &core.synaptic_words, &core.bit_fields] {
         out.count(words.len());
         words.iter().for_each(|word| out.u32(*word));
     }

@@ -10,7 +10,6 @@ pub(super) struct Neurons {
     cells: Vec<Cell>,
     program: NeuronProgram,
     reset: SpikeReset,
-    left_shift: [u8; SYNAPSE_TYPES],
     start_step: u32,
     spikes: bool,
     multiplier: Multiplier,
@@ -30,6 +29,14 @@ struct Cell {
     initial: [i32; SYNAPSE_TYPES],
     decay: [u32; SYNAPSE_TYPES],
     init: [u32; SYNAPSE_TYPES],
+    left_shift: [u8; SYNAPSE_TYPES],
+}
+
+impl Cell {
+    /// `(E << left_shift_E) − (I << left_shift_I)`.
+    fn input(&self, [e, i]: [u16; SYNAPSE_TYPES]) -> i64 {
+        (i64::from(e) << self.left_shift[0]) - (i64::from(i) << self.left_shift[1])
+    }
 }
 
 /// State of a population.
@@ -100,12 +107,12 @@ impl Neurons {
             initial: [0, 1].map(|kind: usize| types[kind].initial.get(i)),
             decay: [0, 1].map(|kind: usize| types[kind].decay.get(i)),
             init: [0, 1].map(|kind: usize| types[kind].init.get(i)),
+            left_shift: [0, 1].map(|kind: usize| types[kind].left_shift.get(i)),
         });
         Self {
             cells: cells.collect(),
             program: neurons.program,
             reset: neurons.reset,
-            left_shift: [types[0].left_shift, types[1].left_shift],
             start_step: neurons.start_step,
             spikes: neurons.spikes,
             multiplier: Multiplier { product: core.arithmetic.product, fraction_bits: core.formats.fraction_bits.0 },
@@ -124,14 +131,10 @@ impl Neurons {
         }
     }
 
-    /// `(E << left_shift_E) − (I << left_shift_I)`.
-    fn input(&self, [e, i]: [u16; SYNAPSE_TYPES]) -> i64 {
-        (i64::from(e) << self.left_shift[0]) - (i64::from(i) << self.left_shift[1])
-    }
 
     /// Input of each neuron from the slots of a step.
     pub(super) fn inputs<'a>(&'a self, slots: &'a [[u16; SYNAPSE_TYPES]]) -> impl Iterator<Item = i64> + 'a {
-        slots.iter().map(|slots| self.input(*slots))
+        slots.iter().zip(&self.cells).map(|(slots, cell)| cell.input(*slots))
     }
 
     /// What drives the membrane of each neuron in the step that took these slots, without the constant input.
@@ -140,9 +143,9 @@ impl Neurons {
         slots: &'a [[u16; SYNAPSE_TYPES]],
         state: &'a State,
     ) -> impl Iterator<Item = i64> + 'a {
-        slots.iter().zip(&state.driving).map(|(slots, [e, i])| match self.program {
+        slots.iter().zip(&state.driving).zip(&self.cells).map(|((slots, [e, i]), cell)| match self.program {
             NeuronProgram::CurrentExponential => i64::from(*e) - i64::from(*i),
-            NeuronProgram::Delta => self.input(*slots),
+            NeuronProgram::Delta => cell.input(*slots),
         })
     }
 
@@ -173,7 +176,7 @@ impl Neurons {
                 let driving = &mut state.driving[neuron];
                 for kind in 0..SYNAPSE_TYPES {
                     // The shift wraps: bits beyond 32 are lost.
-                    let shifted = (i64::from(slots[neuron][kind]) << self.left_shift[kind]) as i32;
+                    let shifted = (i64::from(slots[neuron][kind]) << cell.left_shift[kind]) as i32;
                     driving[kind] = state.currents[neuron][kind].wrapping_add(part(shifted, cell.init[kind]));
                 }
             }
@@ -189,7 +192,7 @@ impl Neurons {
                     }
                     NeuronProgram::Delta => {
                         let kept = cell.v_rest.wrapping_sub(mul(cell.membrane_keep, cell.v_rest.wrapping_sub(*v)));
-                        saturate_counted(i64::from(kept) + self.input(slots[neuron]) + i64::from(i_offset))
+                        saturate_counted(i64::from(kept) + cell.input(slots[neuron]) + i64::from(i_offset))
                     }
                 };
             }

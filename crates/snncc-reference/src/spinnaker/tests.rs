@@ -23,7 +23,7 @@ fn synapse_type(left_shift: u8) -> SynapseType {
         decay: Param::Uniform(1 << 31),
         init: Param::Uniform(1 << 31),
         initial: Param::Uniform(0),
-        left_shift,
+        left_shift: Param::Uniform(left_shift),
     }
 }
 
@@ -148,7 +148,7 @@ fn currents_drive_the_membrane_with_half_of_their_input() {
     assert_eq!(membrane(&trace), [0, 2, 2, 2, 1, 1]);
     assert_eq!(trace.common.state[0].u, [0, 4, 2, 1, 0, 0]);
     // The inhibitory current of 3 after a shift by 2 is 12, with the same halves; it is subtracted.
-    ir.neurons[NEURONS].as_mut().unwrap().synapse_types[1].left_shift = 2;
+    ir.neurons[NEURONS].as_mut().unwrap().synapse_types[1].left_shift = Param::Uniform(2);
     let trace = run(&ir, 3, &[(1, 1)]);
     assert_eq!(trace.currents[0].currents[1], [0, 12, 6]);
     assert_eq!((&trace.common.state[0].input[..], membrane(&trace)), (&[0, -24, 0][..], &[0, -6, -6][..]));
