@@ -11,7 +11,8 @@ use snncc_emu::spinnaker::{
 };
 use snncc_ids::Diagnostics;
 use snncc_image::spinnaker::SpinnakerImage;
-use snncc_ir::{Network, PopulationRole};
+use snncc_ir::network::{DelayTime, SynapseDelay};
+use snncc_ir::{Network, Node, PopulationRole};
 use snncc_reference::spinnaker::SpinnakerNetwork;
 use snncc_reference::{IntegerInput, IntegerRecord};
 use snncc_tests::random::Random;
@@ -54,7 +55,9 @@ fn assert_equal(compiled: &Compiled, target: &Target, stimulus: &Stimulus, steps
         assert_eq!(found.spikes.as_ref().unwrap(), &expected.common.spikes[*id], "spikes of `{name}`");
         assert_eq!(found.states.as_ref().unwrap().v, expected.common.state[at].v, "membranes of `{name}`");
     }
-    assert_eq!(trace.totals.synaptic_events, expected.common.synaptic_events);
+    // What delay extensions still hold has not come to its rows yet.
+    let (found, all) = (trace.totals.synaptic_events, expected.common.synaptic_events);
+    assert!(found == all || found < all && !compiled.split.extensions.is_empty(), "{found} synaptic events of {all}");
     let saturated: u64 = expected.common.overflows.iter().map(|overflows| overflows.inputs).sum();
     assert_eq!(trace.totals.saturations, saturated);
     assert_eq!((trace.totals.drops.total(), trace.totals.unmatched), (0, 0));
@@ -78,21 +81,71 @@ fn random_networks_run_on_the_machine_as_in_the_reference() {
     assert!(ran > 60 && fired > 1_000, "{ran} networks ran, {fired} spikes");
 }
 
+/// All delays of a network, times a factor, plus what differs from synapse to synapse.
+fn stretched(mut network: Network, factor: u32) -> Network {
+    let steps = |delay: u32| delay * factor;
+    for node in network.nodes.iter_mut() {
+        match &mut node.node {
+            Node::Affine(affine) => match &mut affine.delay {
+                SynapseDelay::None => {}
+                SynapseDelay::Uniform(delay) => *delay = steps(*delay),
+                SynapseDelay::PerSynapse(delays) => {
+                    for (at, delay) in (0_u32..).zip(delays) {
+                        *delay = steps(*delay) + at % 5;
+                    }
+                }
+            },
+            Node::Convolution(convolution) => convolution.delay = steps(convolution.delay),
+            Node::Delay { delay: DelayTime::Steps(delay), .. } => *delay = delay.map(steps),
+            _ => {}
+        }
+    }
+    network
+}
+
+#[test]
+fn long_delays_are_held_on_the_way() {
+    let (mut ran, mut extensions, mut fired) = (0, 0, 0);
+    for seed in 0..200 {
+        let network = stretched(floats(seed), [1, 3, 17, 50][seed as usize % 4]);
+        let mut target = target(["spinnaker-emu", "spinnaker-48chip"][seed as usize % 2]).unwrap();
+        let snncc_chip::CoreKind::Spinnaker(core) = &mut target.model.core else { panic!("another kind of chip") };
+        // Small ring buffers: long delays leave a core few neurons, or none.
+        core.limits.ring_buffer_bits.0 = 3 + (seed % 5) as u8;
+        let Ok(compiled) = compiled(&network, &target) else { continue };
+        if compiled.split.extensions.is_empty() {
+            continue;
+        }
+        let mut random = Random(seed);
+        let latency = compiled.ir.graph.populations.iter().map(|population| population.latency_steps).max();
+        let steps = 40 + latency.unwrap_or(0);
+        let stimulus = stimulus(&network, &mut random, steps, 20, 1);
+        let trace = assert_equal(&compiled, &target, &stimulus, steps);
+        ran += 1;
+        extensions += compiled.split.extensions.len();
+        fired += trace.totals.fired;
+    }
+    assert!(ran > 30 && extensions > 60 && fired > 1_000, "{ran} ran with {extensions} extensions, {fired} spikes");
+}
+
 #[test]
 fn one_machine_or_many_gives_the_same_spikes() {
     let mut ran = 0;
     for seed in 0..60 {
         let network = floats(seed);
         let one = target("spinnaker-emu").unwrap();
-        let Ok(first) = compiled(&network, &one) else { continue };
-        // Chips of three usable cores with few neurons each, in a ring with a broken link.
+        // Chips of three usable cores, in a ring with a broken link. Slices are the same, and so are left shifts.
         let mut many = target("spinnaker-48chip").unwrap();
         many.file.machine = Some(MachineShape::Rectangle { wraps: (true, false) });
         many.file.dead_links = vec![(0, 0, 0), (3, 1, 2)];
         let snncc_chip::CoreKind::Spinnaker(core) = &mut many.model.core else { panic!("another kind of chip") };
         core.limits.neurons.0 = 7;
+        let mut one = one;
+        one.model.core = many.model.core.clone();
+        let Ok(first) = compiled(&network, &one) else { continue };
         many.model.mesh.cores_per_router.0 = 6;
         let Ok(second) = compiled(&network, &many) else { continue };
+        assert_eq!(first.split, second.split);
         let mut random = Random(seed);
         let stimulus = stimulus(&network, &mut random, 40, 20, 1);
         let (first, second) = (assert_equal(&first, &one, &stimulus, 40), assert_equal(&second, &many, &stimulus, 40));

@@ -3,10 +3,12 @@
 #[path = "common/spinnaker.rs"]
 mod common;
 
-use common::{CURRENTS, DELTA, NEURON, Net, Neuron, Work, entry, key_of, recorded};
+use common::{COLOUR_BITS, CURRENTS, DELTA, NEURON, Net, Neuron, Work, entry, key_of, recorded};
 use snncc_data::{HostBias, PortStimulus, Purpose, RandomStream, SpikeTrain, Stimulus};
 use snncc_emu::spinnaker::{Drops, SpinnakerEmulator, SpinnakerProgram, SpinnakerRunOptions};
-use snncc_image::spinnaker::{CoreProgram, NeuronCore, ProgramKind, SpinnakerImage};
+use snncc_image::spinnaker::layout::{Synapse, SynapseFormat, push_block};
+use snncc_image::spinnaker::table::{PopulationEntry, PopulationTable};
+use snncc_image::spinnaker::{ApplicationCore, CoreProgram, DelayExtension, NeuronCore, ProgramKind, SpinnakerImage};
 
 /// Never spikes, keeps its membrane whole.
 const SUM: Neuron = Neuron { membrane_keep: 1 << 15, v_threshold: i32::MAX, ..NEURON };
@@ -397,6 +399,85 @@ fn stimuli_must_match() {
     assert_eq!(code("in0", SpikeTrain::silent(2, 3), vec![bias]), Err("SNN0205"));
 }
 
+/// An image with a source of two neurons on one chip, whose spikes go to a third neuron and to a delay extension of two stages of
+/// four steps, which sends them there again.
+fn delayed() -> (Net, SpinnakerImage) {
+    let mut net = Net::new(1, 1);
+    let input = net.injector(0, 2);
+    let core = net.neurons(0, DELTA, vec![NEURON], 4);
+    net.connect((input, 0), (core, 0), 1, 4);
+    let mut image = net.image();
+    let delay = DelayExtension {
+        key: key_of(input),
+        mask: !0x1f,
+        colour_bits: COLOUR_BITS,
+        first: 0,
+        neurons: 2,
+        stages: 2,
+        stage_steps: 4,
+        sent: vec![0b1110],
+    };
+    let chip = &mut image.chips[0];
+    let key = key_of(9);
+    chip.cores.push(ApplicationCore { core: 8, key: Some(key), program: CoreProgram::DelayExtension(delay) });
+    chip.routes[0].route |= 1 << (6 + 8);
+    chip.routes.push(entry(9, 1 << (6 + net.cores[core].core)));
+    // Rows of four sources: neuron 1 after 4 and 8 steps, neuron 0 after 8.
+    let memory = neurons(&mut image);
+    let mut table = PopulationTable::decode(&memory.population_table).unwrap();
+    let format = SynapseFormat::new(1, 2, 4);
+    let word = |weight, delay| vec![format.word(Synapse { weight, delay, synapse_type: 0, target: 0 })];
+    let rows = [Vec::new(), word(10, 1), word(20, 2), word(40, 4)];
+    table.addresses.push(push_block(&mut memory.synaptic_words, &rows));
+    table.entries.push(PopulationEntry::of_core(key, 4, COLOUR_BITS, 1, 1));
+    memory.population_table = table.encode();
+    // Source 1 of the injector and source 0 of the extension have no row.
+    memory.bit_fields = vec![0b01, 0b1110];
+    (net, image)
+}
+
+#[test]
+fn delay_extensions_send_spikes_again() {
+    let (net, image) = delayed();
+    let image = SpinnakerImage::from_bytes(&image.to_bytes()).unwrap();
+    let program = SpinnakerProgram::load(&image, &net.model, &net.machine, "ticks").unwrap();
+    let spikes = SpikeTrain::from_dense(2, &[1, 0, 0, 1, 0, 0]).unwrap();
+    let stimulus = Stimulus { ports: vec![PortStimulus { port: "in0".into(), spikes }], host_biases: Vec::new() };
+    let prepared = program.prepare(&stimulus).unwrap();
+    let trace = SpinnakerEmulator::new(&program).run(&prepared, 16, &recorded());
+    // Neuron 0 in step 1: its row, 4 steps; stage 2 in step 9, 2 steps. Neuron 1 in step 2: stage 1 in step 6, 1 step; stage 2 in
+    // step 10, 4 steps.
+    let slots = &trace.details[0].as_ref().unwrap().slots[0];
+    let expected = (1..=16).map(|step| match step {
+        5 => 1,
+        7 => 10,
+        11 => 20,
+        14 => 40,
+        _ => 0,
+    });
+    assert!(slots.iter().copied().eq(expected), "{slots:?}");
+    // Two packets of the host, to two cores each, and three of the extension.
+    assert_eq!((trace.totals.packets, trace.totals.packets_in, trace.totals.rows), (5, 7, 4));
+    assert_eq!((trace.totals.without_row, trace.totals.unmatched, trace.totals.synaptic_events), (3, 0, 4));
+    // Of the extension: two packets, and two words of bits in each of 16 steps.
+    let (table, cores) = (&net.model.spinnaker().unwrap().costs["ticks"], &trace.cores);
+    let cycles = 2 * table.spike_without_row.cycles + 32 * table.ring_empty.cycles + 3 * table.packet_out.cycles;
+    assert_eq!(cores[2].cycles, u64::from(cycles));
+}
+
+#[test]
+fn delay_extensions_that_do_not_fit_are_refused() {
+    let (net, image) = delayed();
+    let refusal = |damage: fn(&mut DelayExtension)| {
+        let mut image = image.clone();
+        let CoreProgram::DelayExtension(delay) = &mut image.chips[0].cores[2].program else { panic!("core 8 delays") };
+        damage(delay);
+        SpinnakerProgram::load(&image, &net.model, &net.machine, "ticks").unwrap_err().to_string()
+    };
+    assert!(refusal(|delay| delay.stage_steps = 1 << 15).contains("66592 dtcm bytes in use"));
+    assert!(refusal(|delay| delay.colour_bits = 3).contains("3 colour bits; keys have 4"));
+}
+
 /// Damaged images are refused or run, and do neither panic nor run away.
 #[test]
 fn damaged_images_are_answered() {
@@ -408,12 +489,15 @@ fn damaged_images_are_answered() {
     net.connect((core, 0), (core, 1), 200, 2);
     net.routes = vec![(0, entry(input, 1)), (1, entry(input, 1 << 8)), (1, entry(core, 1 << 8 | 2))];
     let sound = net.image().to_bytes();
+    let (extended, other) = delayed();
+    let other = other.to_bytes();
     let mut random = RandomStream::new(3, Purpose::Generation, 0, "");
     let (mut ran, mut refused) = (0, 0);
-    for _ in 0..4_000 {
-        let mut image = SpinnakerImage::from_bytes(&sound).unwrap();
+    for round in 0..6_000 {
+        let mut image = SpinnakerImage::from_bytes(if round < 4_000 { &sound } else { &other }).unwrap();
+        let machine = if round < 4_000 { &net.machine } else { &extended.machine };
         damage(&mut image, &mut random);
-        match SpinnakerProgram::load(&image, &net.model, &net.machine, "ticks") {
+        match SpinnakerProgram::load(&image, &net.model, machine, "ticks") {
             Err(_) => refused += 1,
             Ok(program) => {
                 let spikes = SpikeTrain::from_dense(2, &[1, 1, 0, 1]).unwrap();
@@ -433,10 +517,11 @@ fn damaged_images_are_answered() {
 fn damage(image: &mut SpinnakerImage, random: &mut RandomStream) {
     let value = [0, 1, 2, 3, 1 << 16, 0x0001_0010, i32::MAX as u32, 1 << 31, u32::MAX, random.next_u64() as u32]
         [random.below(10) as usize];
-    let kind = random.below(9);
+    let kind = random.below(12);
+    let chips = image.chips.len() as u64;
     match kind {
         0 => {
-            let chip = random.below(2) as usize;
+            let chip = random.below(chips) as usize;
             let routes = &mut image.chips[chip].routes;
             let at = random.below(routes.len() as u64) as usize;
             match random.below(3) {
@@ -445,14 +530,31 @@ fn damage(image: &mut SpinnakerImage, random: &mut RandomStream) {
                 _ => routes[at].route = value,
             }
         }
-        1 => image.chips[random.below(2) as usize].cores[0].key = Some(value),
-        2 => image.chips[random.below(2) as usize].chip = value,
+        1 => image.chips[random.below(chips) as usize].cores[0].key = Some(value),
+        2 => image.chips[random.below(chips) as usize].chip = value,
         3 => image.chips[0].cores[0].program = CoreProgram::Injector(value),
+        4 | 5 => {
+            let cores = image.chips.iter_mut().flat_map(|chip| &mut chip.cores);
+            for core in cores {
+                let CoreProgram::DelayExtension(delay) = &mut core.program else { continue };
+                let fields = [
+                    &mut delay.key,
+                    &mut delay.mask,
+                    &mut delay.first,
+                    &mut delay.neurons,
+                    &mut delay.stages,
+                    &mut delay.stage_steps,
+                    &mut delay.sent[0],
+                ];
+                *fields.into_iter().nth(random.below(7) as usize).unwrap() = value;
+            }
+        }
         _ => {
             let core = neurons(image);
             let words = match kind {
-                4 => &mut core.synapse_parameters,
-                5 | 6 => &mut core.population_table,
+                6 => &mut core.synapse_parameters,
+                7 | 8 => &mut core.population_table,
+                9 if !core.bit_fields.is_empty() => &mut core.bit_fields,
                 _ => &mut core.synaptic_words,
             };
             let at = random.below(words.len() as u64) as usize;

@@ -90,6 +90,13 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| item(self)).collect()
     }
 
+    /// A list of words.
+    pub(crate) fn words(&mut self) -> Result<Vec<u32>, Fault> {
+        let count = self.count(size_of::<u32>())?;
+        let (words, _) = self.take(count * size_of::<u32>())?.as_chunks();
+        Ok(words.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    }
+
     pub(crate) fn text(&mut self) -> Result<String, Fault> {
         let count = self.count(1)?;
         let bytes = self.take(count)?;

@@ -46,27 +46,30 @@ impl Family {
     }
 }
 
-/// Header and section bodies (chip, cores, ports, symbols, notes) as bytes.
-pub(crate) fn write_container(family: Family, bodies: [Vec<u8>; 5]) -> Vec<u8> {
+/// Header and sections (chip, cores, ports, symbols, notes) as bytes; `capacity` is about how many.
+pub(crate) fn write_container(family: Family, capacity: usize, sections: [&dyn Fn(&mut Writer); 5]) -> Vec<u8> {
     let tags = family.sections();
-    let mut out = Writer::default();
-    out.bytes.extend_from_slice(MAGIC);
-    out.u16(VERSION_MAJOR);
-    out.u16(VERSION_MINOR);
-    out.u32(tags.len() as u32);
-    let mut offset = 12 + 24 * tags.len() as u64 + 4;
-    for (tag, body) in tags.iter().zip(&bodies) {
-        out.bytes.extend_from_slice(*tag);
-        out.u64(offset);
-        out.u64(body.len() as u64);
-        out.u32(crc32fast::hash(body));
-        offset += body.len() as u64;
+    let header_len = 12 + 24 * tags.len() + 4;
+    // Sections are written where they stay; the header is known when they are.
+    let mut out = Writer { bytes: Vec::with_capacity(header_len + capacity) };
+    out.bytes.resize(header_len, 0);
+    let mut header = Writer::default();
+    header.bytes.extend_from_slice(MAGIC);
+    header.u16(VERSION_MAJOR);
+    header.u16(VERSION_MINOR);
+    header.u32(tags.len() as u32);
+    for (tag, section) in tags.iter().zip(sections) {
+        let start = out.bytes.len();
+        section(&mut out);
+        let body = &out.bytes[start..];
+        header.bytes.extend_from_slice(*tag);
+        header.u64(start as u64);
+        header.u64(body.len() as u64);
+        header.u32(crc32fast::hash(body));
     }
-    let header_crc = crc32fast::hash(&out.bytes);
-    out.u32(header_crc);
-    for body in &bodies {
-        out.bytes.extend_from_slice(body);
-    }
+    let header_crc = crc32fast::hash(&header.bytes);
+    header.u32(header_crc);
+    out.bytes[..header_len].copy_from_slice(&header.bytes);
     out.bytes
 }
 
@@ -189,12 +192,10 @@ impl<'a> Container<'a> {
 }
 
 /// Section CHIP.
-pub(crate) fn write_chip(model_name: &str, model_hash: &[u8; 32], target_name: &str) -> Vec<u8> {
-    let mut out = Writer::default();
+pub(crate) fn write_chip(out: &mut Writer, model_name: &str, model_hash: &[u8; 32], target_name: &str) {
     out.text(model_name);
     out.bytes.extend_from_slice(model_hash);
     out.text(target_name);
-    out.bytes
 }
 
 /// Model name, model hash and target name.
@@ -243,12 +244,11 @@ pub(crate) fn read_outputs(reader: &mut Reader<'_>) -> Result<Vec<OutputPort>, F
 }
 
 /// Section SYMB.
-pub(crate) fn write_symbols(populations: &[PopulationSymbol]) -> Vec<u8> {
-    let mut out = Writer::default();
+pub(crate) fn write_symbols(out: &mut Writer, populations: &[PopulationSymbol]) {
     out.count(populations.len());
     for population in populations {
         out.text(&population.name);
-        write_shape(&mut out, &population.shape);
+        write_shape(out, &population.shape);
         out.u32(population.latency_steps);
         out.count(population.locations.len());
         for location in &population.locations {
@@ -260,7 +260,6 @@ pub(crate) fn write_symbols(populations: &[PopulationSymbol]) -> Vec<u8> {
             out.f64(*units);
         }
     }
-    out.bytes
 }
 
 pub(crate) fn read_symbols(reader: &mut Reader<'_>) -> Result<Vec<PopulationSymbol>, Fault> {
@@ -303,14 +302,12 @@ pub(crate) fn check_symbols(
 }
 
 /// Section NOTE.
-pub(crate) fn write_notes(notes: &[(String, String)]) -> Vec<u8> {
-    let mut out = Writer::default();
+pub(crate) fn write_notes(out: &mut Writer, notes: &[(String, String)]) {
     out.count(notes.len());
     for (key, value) in notes {
         out.text(key);
         out.text(value);
     }
-    out.bytes
 }
 
 pub(crate) fn read_notes(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, Fault> {

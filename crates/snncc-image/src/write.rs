@@ -7,19 +7,25 @@ use crate::image::{AxonTable, CoreImage, Image, NoiseTarget, ResetModel, SignMod
 impl Image {
     /// The image as bytes: a header, five sections, each with its CRC-32.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let chip = write_chip(&self.model_name, &self.model_hash, &self.target_name);
-        let bodies = [chip, cores(self), ports(self), write_symbols(&self.populations), write_notes(&self.notes)];
-        write_container(Family::Loihi, bodies)
+        write_container(
+            Family::Loihi,
+            0,
+            [
+                &|out| write_chip(out, &self.model_name, &self.model_hash, &self.target_name),
+                &|out| cores(out, self),
+                &|out| ports(out, self),
+                &|out| write_symbols(out, &self.populations),
+                &|out| write_notes(out, &self.notes),
+            ],
+        )
     }
 }
 
-fn cores(image: &Image) -> Vec<u8> {
-    let mut out = Writer::default();
+fn cores(out: &mut Writer, image: &Image) {
     out.count(image.cores.len());
     for core in &image.cores {
-        write_core(&mut out, core);
+        write_core(out, core);
     }
-    out.bytes
 }
 
 fn write_core(out: &mut Writer, core: &CoreImage) {
@@ -122,14 +128,12 @@ fn axons(out: &mut Writer, table: &AxonTable) {
     }
 }
 
-fn ports(image: &Image) -> Vec<u8> {
-    let mut out = Writer::default();
+fn ports(out: &mut Writer, image: &Image) {
     out.count(image.inputs.len());
     for port in &image.inputs {
         out.text(&port.name);
-        write_shape(&mut out, &port.shape);
-        axons(&mut out, &port.axons);
+        write_shape(out, &port.shape);
+        axons(out, &port.axons);
     }
-    write_outputs(&mut out, &image.outputs);
-    out.bytes
+    write_outputs(out, &image.outputs);
 }

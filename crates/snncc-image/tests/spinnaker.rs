@@ -6,8 +6,8 @@ use common::{FIRST_SECTION, golden, hex_dump, seal};
 use snncc_image::spinnaker::layout::{Synapse, SynapseFormat, SynapseParameters, push_block};
 use snncc_image::spinnaker::table::{AddressItem, PopulationEntry, PopulationTable};
 use snncc_image::spinnaker::{
-    ApplicationCore, ChipImage, CoreProgram, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
-    SpinnakerImage, SynapseTypeRegion, dump,
+    ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, NeuronRegion, ProgramKind, RouteEntry,
+    SpikeInput, SpinnakerImage, SynapseTypeRegion, dump,
 };
 use snncc_image::{Family, Image, Location, OutputPort, PopulationSymbol, Readout};
 
@@ -26,7 +26,8 @@ fn region(neurons: usize) -> NeuronRegion {
     }
 }
 
-/// An injector of two sources, three neurons with exponential currents on the same chip, two that sum on another.
+/// An injector of two sources, three neurons with exponential currents on the same chip, two that sum and a delay extension of the
+/// three on another.
 fn tiny() -> SpinnakerImage {
     let format = SynapseFormat::new(3, 2, 4);
     let word = |weight, delay, synapse_type, target| format.word(Synapse { weight, delay, synapse_type, target });
@@ -54,14 +55,17 @@ fn tiny() -> SpinnakerImage {
         synapse_parameters: parameters(3, format, vec![5, 0]).encode(),
         population_table: table.encode(),
         synaptic_words: memory,
-        bit_fields: Vec::new(),
+        // Only source 0 of each has a row.
+        bit_fields: vec![1, 1],
         ring_initial: vec![(format.ring_slot(1, 0, 2), 77), (format.ring_slot(2, 1, 0), 1)],
     };
     let format = SynapseFormat::new(2, 2, 1);
     let mut memory = Vec::new();
     let word = format.word(Synapse { weight: 3, delay: 1, synapse_type: 0, target: 1 });
     let block = push_block(&mut memory, &[[word], [word], [word]]);
-    let table = PopulationTable { entries: vec![PopulationEntry::of_core(0x200, 3, 4, 0, 1)], addresses: vec![block] };
+    let later = push_block(&mut memory, &[[word], [word], [word], [word]]);
+    let entries = vec![PopulationEntry::of_core(0x200, 3, 4, 0, 1), PopulationEntry::of_core(0x300, 4, 4, 1, 1)];
+    let table = PopulationTable { entries, addresses: vec![block, later] };
     let second = NeuronCore {
         kind: ProgramKind { is_delta: true, subtracts: true },
         start_step: 3,
@@ -72,6 +76,16 @@ fn tiny() -> SpinnakerImage {
         synaptic_words: memory,
         bit_fields: Vec::new(),
         ring_initial: Vec::new(),
+    };
+    let delay = DelayExtension {
+        key: 0x200,
+        mask: 0xffff_ffc0,
+        colour_bits: 4,
+        first: 1,
+        neurons: 2,
+        stages: 2,
+        stage_steps: 1,
+        sent: vec![0b1101],
     };
     let chip = |chip, routes, cores| ChipImage { chip, routes, cores };
     let entry = |key, route| RouteEntry { key, mask: 0xffff_ff00, route };
@@ -87,7 +101,14 @@ fn tiny() -> SpinnakerImage {
                 vec![entry(0x100, 1 << 9), entry(0x200, 1 << 9 | 1)],
                 vec![core(2, Some(0x100), CoreProgram::Injector(2)), core(3, Some(0x200), CoreProgram::Neurons(first))],
             ),
-            chip(1, vec![entry(0x200, 1 << 6)], vec![core(0, None, CoreProgram::Neurons(second))]),
+            chip(
+                1,
+                vec![entry(0x200, 1 << 6 | 1 << 8), entry(0x300, 1 << 6)],
+                vec![
+                    core(0, None, CoreProgram::Neurons(second)),
+                    core(2, Some(0x300), CoreProgram::DelayExtension(delay)),
+                ],
+            ),
         ],
         inputs: vec![SpikeInput { name: "in".into(), shape: vec![1, 2], injectors: vec![(2, 2)] }],
         outputs: vec![OutputPort { name: "out".into(), population: 1, readout: Readout::Membrane }],
@@ -124,6 +145,20 @@ fn text_is_that_of_the_golden_file() {
 #[test]
 fn reading_gives_back_what_was_written() {
     assert_eq!(SpinnakerImage::from_bytes(&tiny().to_bytes()).unwrap(), tiny());
+}
+
+#[test]
+fn keys_find_rows_through_bit_fields_and_delays() {
+    let image = tiny();
+    let CoreProgram::Neurons(core) = &image.core(3).unwrap().program else { panic!("core 3 has neurons") };
+    let memories = core.memories().unwrap();
+    let rows = |key| memories.look_up(key).unwrap().map(|rows| rows.len());
+    assert_eq!([0x100, 0x110, 0x200, 0x210, 0x400].map(rows), [Some(1), Some(0), Some(1), Some(0), None]);
+    let CoreProgram::DelayExtension(delay) = &image.core(6).unwrap().program else { panic!("core 6 delays") };
+    let found = [0x200, 0x21f, 0x220, 0x230, 0x240].map(|key| delay.neuron(key));
+    assert_eq!(found, [Some(None), Some(Some(0)), Some(Some(1)), Some(None), None]);
+    assert_eq!([0, 1, 2, 3, 4].map(|source| delay.sends(source)), [true, false, true, true, false]);
+    assert_eq!((delay.sources(), delay.words()), (4, 8));
 }
 
 #[test]
@@ -218,7 +253,20 @@ fn unsound_images_are_refused_by_name() {
             CoreProgram::Injector(_) | CoreProgram::DelayExtension(_) => unreachable!("core 3 has neurons"),
         }
     }
+    fn delay(image: &mut SpinnakerImage) -> &mut DelayExtension {
+        match &mut image.chips[1].cores[1].program {
+            CoreProgram::DelayExtension(delay) => delay,
+            CoreProgram::Injector(_) | CoreProgram::Neurons(_) => unreachable!("core 2 delays"),
+        }
+    }
     assert_eq!(tiny().check(), Ok(()));
+    refuse("3 words of bit fields; the population table has 2", &|image| neurons(image).bit_fields.push(1));
+    refuse("0 stages", &|image| delay(image).stages = 0);
+    refuse("65535 stages of 1 steps for 2 neurons", &|image| delay(image).stages = (1 << 16) - 1);
+    refuse("stages of 4294967295 steps", &|image| delay(image).stage_steps = u32::MAX);
+    refuse("with mask 0xffffffa0", &|image| delay(image).mask = 0xffff_ffa0);
+    refuse("from 3 on; there are 4 keys", &|image| delay(image).first = 3);
+    refuse("2 words of bits for 4 keys", &|image| delay(image).sent.push(0));
     // The first row has two words; word 3 is a synapse of neuron 0.
     refuse("leads to neuron 3", &|image| neurons(image).synaptic_words[3] |= 3);
     refuse("plastic", &|image| neurons(image).synaptic_words[0] = 1);

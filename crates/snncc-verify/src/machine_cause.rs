@@ -110,9 +110,9 @@ fn held(
             let Some(Some(neuron)) = extension.neuron(key) else { continue };
             let sources = (0..extension.stages).map(|stage| (stage + 1, stage * extension.neurons + neuron));
             let sent = sources.filter(|(_, source)| extension.sends(*source));
-            keys.extend(sent.map(|(stage, source)| {
-                (first.wrapping_add(source << colour_bits), stage * extension.stage_steps)
-            }));
+            keys.extend(
+                sent.map(|(stage, source)| (first.wrapping_add(source << colour_bits), stage * extension.stage_steps)),
+            );
         }
         for (key, later) in keys {
             for row in memories.look_up(key)?.unwrap_or_default() {

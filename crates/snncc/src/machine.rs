@@ -140,10 +140,9 @@ fn report(session: &Session, job: &Job<'_>, compiled: &Compiled) -> ReportData {
             let resources = match population.role {
                 _ if extension.is_some() => vec![data()],
                 PopulationRole::Input => vec![used("neurons", "sources", slice.len.into(), &core.limits.neurons)],
-                PopulationRole::Neurons => vec![
-                    used("neurons", "neurons", slice.len.into(), &core.limits.neurons),
-                    data(),
-                ],
+                PopulationRole::Neurons => {
+                    vec![used("neurons", "neurons", slice.len.into(), &core.limits.neurons), data()]
+                }
             };
             CoreRow {
                 core: id.0,

@@ -111,9 +111,7 @@ pub fn check_block(text: &str) -> Result<String, String> {
         };
         for source in 0..rows {
             let per_core = u32::from(entry.neurons).max(1);
-            let key = entry.key
-                | (source / per_core) << entry.mask_shift
-                | (source % per_core) << entry.colour_bits;
+            let key = entry.key | (source / per_core) << entry.mask_shift | (source % per_core) << entry.colour_bits;
             if key & entry.mask != entry.key {
                 break;
             }
@@ -146,7 +144,11 @@ pub fn check_block(text: &str) -> Result<String, String> {
     }
     memory.resize(core.synaptic_words.len().max(memory.len()), 0);
     if let Some(at) = (0..memory.len()).find(|at| core.synaptic_words.get(*at) != Some(&memory[*at])) {
-        return Err(format!("word {at} of the rows is {:#010x} instead of {:?}", memory[at], core.synaptic_words.get(at)));
+        return Err(format!(
+            "word {at} of the rows is {:#010x} instead of {:?}",
+            memory[at],
+            core.synaptic_words.get(at)
+        ));
     }
     let (synapses, words) = (decoded.len(), memory.len());
     Ok(format!("{synapses} synapses in {words} words decode, and encode to the same words"))

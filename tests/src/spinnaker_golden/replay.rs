@@ -147,7 +147,8 @@ pub fn run_reference(vector: &Vector, rounded: bool) -> Result<Vec<Row>, String>
         return Err("a ring-buffer slot saturated".into());
     }
     let (state, currents) = (&trace.common.state[0], &trace.currents[0]);
-    let v: Vec<i32> = state.v.iter().map(|v| i32::try_from(*v).map_err(|_| "a membrane beyond 32 bits")).collect::<Result<_, _>>()?;
+    let v: Vec<i32> =
+        state.v.iter().map(|v| i32::try_from(*v).map_err(|_| "a membrane beyond 32 bits")).collect::<Result<_, _>>()?;
     let rows = (0..v.len()).map(|at| Row {
         slots: [0, 1].map(|kind: usize| currents.slots[kind][at]),
         v_recorded: if at == 0 { vector.parameters.v } else { v[at - 1] },

@@ -10,8 +10,8 @@
 use super::split::{Extension, Split, bits_for, parts};
 use snncc_chip::SpinnakerCore;
 use snncc_ids::{Diagnostic, Diagnostics, ProjectionId, code};
-use snncc_ir::spinnaker::SYNAPSE_TYPES;
 use snncc_ir::Graph;
+use snncc_ir::spinnaker::SYNAPSE_TYPES;
 use std::collections::BTreeMap;
 
 /// Bits of a synapse word below its weight.
@@ -137,7 +137,8 @@ fn too_long(graph: &Graph, rings: &Rings<'_>) -> Diagnostics {
     let mut problems = Diagnostics::new();
     for projection in graph.projections.iter().filter(|projection| u64::from(projection.delays.max()) > most) {
         let (name, longest) = (&graph.populations[projection.target].name, projection.delays.max());
-        let message = format!("`{name}`: a delay of {longest} steps; ring buffers and delay extensions hold {most} at most");
+        let message =
+            format!("`{name}`: a delay of {longest} steps; ring buffers and delay extensions hold {most} at most");
         problems.push(Diagnostic::error(code::DELAY_TOO_LONG, message).at(projection.item.clone()));
     }
     assert!(problems.has_errors(), "bug in snncc: delays of at most {most} steps that nothing holds");

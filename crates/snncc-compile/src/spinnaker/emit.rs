@@ -13,8 +13,8 @@ use snncc_ids::PopulationId;
 use snncc_image::spinnaker::layout::{BlockWriter, Synapse, SynapseFormat, SynapseParameters};
 use snncc_image::spinnaker::table::{PopulationEntry, PopulationTable};
 use snncc_image::spinnaker::{
-    ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
-    SpinnakerImage, SynapseTypeRegion,
+    ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, NeuronRegion, ProgramKind, RouteEntry,
+    SpikeInput, SpinnakerImage, SynapseTypeRegion,
 };
 use snncc_image::{Location, OutputPort, PopulationSymbol, Readout};
 use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr, SpinnakerNeurons};

@@ -21,8 +21,8 @@ pub use split::{Block, Extension, Slice, Split, split};
 use crate::{Ctx, lowered};
 use snncc_ids::{Diagnostics, ProjectionId, code};
 use snncc_image::spinnaker::SpinnakerImage;
-use snncc_ir::{Ir, IrWeights, Network};
 use snncc_ir::spinnaker::SpinnakerIr;
+use snncc_ir::{Ir, IrWeights, Network};
 use snncc_multicast::{Mapping, Walk};
 
 /// A network compiled for a SpiNNaker-like machine.

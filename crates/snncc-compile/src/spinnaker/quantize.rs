@@ -22,8 +22,8 @@ use snncc_ids::{Diagnostic, Diagnostics, IdVec, PopulationId, ProjectionId, code
 use snncc_ir::network::Comparison;
 use snncc_ir::spinnaker::{NeuronProgram, SYNAPSE_TYPES, SpikeReset, SpinnakerIr, SpinnakerNeurons, SynapseType};
 use snncc_ir::{
-    Calibration, Connectivity, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationQuality, Projection,
-    ProjectionQuality,
+    Calibration, Connectivity, Ir, IrNeurons, IrWeights, NeuronParams, Param, Population, PopulationQuality,
+    Projection, ProjectionQuality,
 };
 use std::ops::Range;
 
@@ -183,7 +183,9 @@ fn population(
         true => Param::Uniform(shift_of(sums.expected[kind])),
         false => {
             let shift = |slice: &Slice| (shift_of(sums.of_slice(kind, slice)), slice.len as usize);
-            Param::from_values(slices.iter().map(shift).flat_map(|(shift, len)| std::iter::repeat_n(shift, len)).collect())
+            Param::from_values(
+                slices.iter().map(shift).flat_map(|(shift, len)| std::iter::repeat_n(shift, len)).collect(),
+            )
         }
     });
 
@@ -310,7 +312,8 @@ impl Sums {
     fn of_slice(&self, kind: usize, slice: &Slice) -> f64 {
         let neurons = slice.first as usize..(slice.first + slice.len) as usize;
         let sum = if self.full[kind] {
-            self.neurons[kind][neurons].iter().map(|sum| sum[0]).fold(0.0, f64::max) * (1.0 + FULL_CODES / self.slot_max)
+            self.neurons[kind][neurons].iter().map(|sum| sum[0]).fold(0.0, f64::max)
+                * (1.0 + FULL_CODES / self.slot_max)
         } else {
             self.all(kind, neurons.clone()).unwrap_or_else(|| self.likely(kind, neurons))
         };

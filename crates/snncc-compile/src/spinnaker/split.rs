@@ -260,7 +260,8 @@ impl Split {
                             let Extension { first, len, .. } = self.extensions[*extension];
                             (first..first + len).contains(&at)
                         };
-                        let extension = extensions.clone().find(serves).expect("bug in snncc: a delay without extension");
+                        let extension =
+                            extensions.clone().find(serves).expect("bug in snncc: a delay without extension");
                         let Extension { first, len, stages, .. } = self.extensions[extension];
                         assert!(stage <= stages, "bug in snncc: a delay beyond its extension");
                         counted.sent.push((extension as u32, (stage - 1) * len + at - first));
@@ -311,8 +312,10 @@ pub fn split(
     let mut sizes = delays::sizes(graph, core)?;
     loop {
         let slices = graph.populations.iter_with_ids().zip(&sizes);
-        let slices = slices.flat_map(|((id, population), (most, delay_bits))| slices_of(id, population, *most, *delay_bits));
-        let mut split = Split { slices: slices.collect(), extensions: Vec::new(), sent: Vec::new(), blocks: Vec::new() };
+        let slices =
+            slices.flat_map(|((id, population), (most, delay_bits))| slices_of(id, population, *most, *delay_bits));
+        let mut split =
+            Split { slices: slices.collect(), extensions: Vec::new(), sent: Vec::new(), blocks: Vec::new() };
         split.extensions = delays::extensions(graph, &split, &occupied, core);
         split.recount(graph, &occupied);
         for slice in 0..split.slices.len() {
@@ -357,7 +360,12 @@ fn too_much(graph: &Graph, split: &Split, at: usize, core: &SpinnakerCore) -> Di
 }
 
 /// Slices of about equal length.
-fn slices_of(id: PopulationId, population: &Population, most: u32, delay_bits: u8) -> impl Iterator<Item = Slice> + use<> {
+fn slices_of(
+    id: PopulationId,
+    population: &Population,
+    most: u32,
+    delay_bits: u8,
+) -> impl Iterator<Item = Slice> + use<> {
     parts(population.len() as u32, most).map(move |part| Slice {
         population: id,
         first: part.start,

@@ -3,7 +3,7 @@ use crate::{NoObserver, Options};
 use snncc_chip::{Target, target};
 use snncc_ids::{NodeId, PopulationId, ProjectionId};
 use snncc_image::spinnaker::{CoreProgram, NeuronCore};
-use snncc_ir::network::{Affine, Edge, Matrix, Neuron, NeuronModel, Reset};
+use snncc_ir::network::{Affine, Edge, Matrix, Neuron, NeuronModel, Reset, SynapseDelay};
 use snncc_ir::spinnaker::{NeuronProgram, SpikeReset};
 use snncc_ir::{Graph, NetworkNode, Node, Param, Tensor};
 use std::collections::BTreeMap;
@@ -87,9 +87,14 @@ fn found(compiled: &Compiled) -> Synapses {
     for (at, target) in slices.iter().enumerate() {
         let Some(core) = cores.get(&place(at)) else { continue };
         let memories = core.memories().unwrap();
-        for (from, source) in slices.iter().enumerate() {
-            for neuron in 0..source.len {
-                let key = compiled.mapping.keys[from].key + (neuron << 4);
+        for from in 0..compiled.split.vertices() {
+            let (source, extension) = (compiled.split.slice_of(from), from.checked_sub(slices.len()));
+            for number in 0..compiled.split.sources(from) {
+                let (neuron, later) = match extension.map(|at| compiled.split.extensions[at]) {
+                    None => (number, 0),
+                    Some(at) => (at.first + number % at.len, (1 + number / at.len) << at.delay_bits),
+                };
+                let key = compiled.mapping.keys[from].key + (number << 4);
                 for range in memories.look_up(key).unwrap().unwrap_or_default() {
                     let words = snncc_image::spinnaker::layout::row_synapses(&core.synaptic_words[range]).unwrap();
                     for word in words {
@@ -101,7 +106,7 @@ fn found(compiled: &Compiled) -> Synapses {
                             target.population.0,
                             target.first + synapse.target,
                         );
-                        all.entry(ends).or_default().push((sign * i32::from(synapse.weight), synapse.delay));
+                        all.entry(ends).or_default().push((sign * i32::from(synapse.weight), later + synapse.delay));
                     }
                 }
             }
@@ -120,6 +125,87 @@ fn memories_hold_every_synapse_once() {
     assert!(wanted.len() > 100_000);
     assert!(wanted == found(&compiled), "synapses differ");
     assert_eq!(compiled.walk.deliveries, 2 * 2 + 2);
+}
+
+/// 300 inputs onto 400 neurons, each synapse with a delay of its own up to `longest` steps on the chip.
+fn delayed(longest: u32) -> Network {
+    let Node::Affine(affine) = dense(300, 400, 1) else { unreachable!() };
+    let delays = (0..300 * 400_u32).map(|at| at.wrapping_mul(2_654_435_761) % longest).collect();
+    row(vec![
+        ("in", Node::Input { shape: vec![300] }),
+        ("fc", Node::Affine(Affine { delay: SynapseDelay::PerSynapse(delays), ..affine })),
+        ("n", neuron(NeuronModel::If, 400, Reset::ToValue)),
+        ("out", Node::Output { shape: vec![400] }),
+    ])
+}
+
+#[test]
+fn long_delays_take_the_fewest_cores() {
+    let target = target("spinnaker-48chip").unwrap();
+    let split = |longest| {
+        let compiled = compiled(&delayed(longest), &target).unwrap();
+        assert!(wanted(&compiled.ir) == found(&compiled), "synapses differ");
+        compiled.split
+    };
+    // 256 neurons leave room for 32 slots.
+    let short = split(32);
+    assert_eq!((short.slices.len(), short.extensions.len(), short.slices[2].delay_bits), (4, 0, 5));
+    // 128 slots would take seven slices of neurons (of 64); two slices with stages of 32 steps take two extensions.
+    let long = split(128);
+    assert_eq!((long.slices.len(), long.extensions.len()), (4, 2));
+    assert_eq!((long.extensions[0].stages, long.extensions[0].len, long.slices[2].delay_bits), (3, 150, 5));
+    // The sources of each of them have rows.
+    assert!(long.sent.iter().flatten().map(|word| word.count_ones()).sum::<u32>() == 900);
+    // What an extension holds is bounded by its data memory: 19 bytes a step for 150 neurons, so two for each slice of inputs.
+    let longest = split(4_000);
+    assert_eq!((longest.slices.len(), longest.extensions.len()), (4, 4));
+}
+
+#[test]
+fn delays_that_nothing_holds_are_refused() {
+    let mut target = target("spinnaker-emu").unwrap();
+    let snncc_chip::CoreKind::Spinnaker(core) = &mut target.model.core else { panic!("another kind of chip") };
+    core.limits.dtcm_bytes.0 = 12_000;
+    let problems = compiled(&delayed(20_000), &target).unwrap_err();
+    assert_eq!((problems.0.len(), problems.0[0].code.number()), (1, "SNN0404"));
+    assert_eq!(problems.0[0].item.as_deref(), Some("nodes/fc"));
+    // Two stages of 4096 steps, a byte each, and 1024 bytes of spikes that wait fit.
+    assert!(problems.0[0].message.contains("hold 12288 at most"), "{}", problems.0[0].message);
+}
+
+#[test]
+fn cores_have_left_shifts_of_their_own() {
+    // The last neurons have small weights.
+    let mut network = two_layers(Reset::ToValue);
+    let Node::Affine(affine) = &mut network.nodes[NodeId(1)].node else { unreachable!() };
+    let Matrix::Dense(weight) = &mut affine.weight else { unreachable!() };
+    weight.data[200 * 300..].iter_mut().for_each(|weight| *weight /= 20.0);
+    let compiled = compiled(&network, &target("spinnaker-emu").unwrap()).unwrap();
+    let hidden = neurons(&compiled.ir, "hidden");
+    let shifts = &hidden.synapse_types[0].left_shift;
+    assert_eq!(compiled.split.slices[2].len, 200);
+    assert_eq!(shifts.get(0) - shifts.get(399), 4, "{shifts:?}");
+    assert!((0..400).all(|at| shifts.get(at) == shifts.get(at / 200 * 200)));
+    assert!(wanted(&compiled.ir) == found(&compiled), "synapses differ");
+}
+
+#[test]
+fn bit_fields_tell_empty_rows() {
+    let mut network = two_layers(Reset::ToValue);
+    let Node::Affine(affine) = &mut network.nodes[NodeId(1)].node else { unreachable!() };
+    let Matrix::Dense(weight) = &mut affine.weight else { unreachable!() };
+    // Nothing leads from input 7 to the first slice of neurons.
+    (0..200).for_each(|target| weight.data[target * 300 + 7] = 0.0);
+    let compiled = compiled(&network, &target("spinnaker-emu").unwrap()).unwrap();
+    assert!(wanted(&compiled.ir) == found(&compiled), "synapses differ");
+    let fields = compiled.image.chips.iter().flat_map(|chip| &chip.cores).filter_map(|core| match &core.program {
+        CoreProgram::Neurons(neurons) if !neurons.bit_fields.is_empty() => Some(&neurons.bit_fields),
+        _ => None,
+    });
+    let fields: Vec<_> = fields.collect();
+    // 150 inputs of two slices: five words each, one bit missing.
+    assert_eq!(fields.len(), 1);
+    assert_eq!((fields[0].len(), fields[0].iter().map(|word| word.count_ones()).sum::<u32>()), (10, 299));
 }
 
 #[test]

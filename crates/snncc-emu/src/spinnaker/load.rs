@@ -1,8 +1,8 @@
 //! From image to [`SpinnakerProgram`]: checks, and the rows that the spike of each source activates.
 
 use super::check::{Judge, TYPES, core_name, neuron_bits};
-use super::machine::SpinnakerMachine;
 use super::delay::DelayProgram;
+use super::machine::SpinnakerMachine;
 use super::program::{CoreProgram, Delivery, Effect, InputProgram, NeuronProgram, Sends, SpinnakerProgram};
 use super::timing::Costs;
 use super::walk::{KeyBlock, Tree, Walker};
@@ -189,10 +189,14 @@ impl<'a> Loader<'a> {
         let mut targets = Vec::with_capacity(tree.arrivals.len());
         for &(chip, core) in &tree.arrivals {
             match self.index(chip * self.image.cores_per_chip + core) {
-                Some(index) if !matches!(self.places[index].core.program, ImageProgram::Injector(_)) => targets.push(index),
+                Some(index) if !matches!(self.places[index].core.program, ImageProgram::Injector(_)) => {
+                    targets.push(index)
+                }
                 _ => {
                     let name = core_name(chip, core, self.machine.columns);
-                    fault.get_or_insert(format!("its packets go to {name}, which has neither neurons nor a delay extension"));
+                    fault.get_or_insert(format!(
+                        "its packets go to {name}, which has neither neurons nor a delay extension"
+                    ));
                 }
             }
         }

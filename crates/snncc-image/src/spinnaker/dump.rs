@@ -64,7 +64,9 @@ fn dump_core(out: &mut Text, core: &ApplicationCore) {
                 ),
             );
             let sent: Vec<u32> = (0..delay.sources()).filter(|source| delay.sends(*source)).collect();
-            out.items(2, "sends: ", &sent, |source| format!("{}@{}", source % delay.neurons, source / delay.neurons + 1));
+            out.items(2, "sends: ", &sent, |source| {
+                format!("{}@{}", source % delay.neurons, source / delay.neurons + 1)
+            });
         }
         CoreProgram::Neurons(neurons) => {
             let kind = if neurons.kind.is_delta { "delta" } else { "exponential currents" };

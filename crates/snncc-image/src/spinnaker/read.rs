@@ -1,8 +1,8 @@
 //! Bytes to image: checks every count before allocating, every CRC, every index, every synaptic row.
 
 use super::{
-    ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, NeuronRegion, ProgramKind, RouteEntry, SpikeInput,
-    SpinnakerImage, SynapseTypeRegion,
+    ApplicationCore, ChipImage, CoreProgram, DelayExtension, NeuronCore, NeuronRegion, ProgramKind, RouteEntry,
+    SpikeInput, SpinnakerImage, SynapseTypeRegion,
 };
 use crate::bytes::{Fault, Reader};
 use crate::container::{
@@ -48,7 +48,7 @@ fn read(bytes: &[u8]) -> Result<SpinnakerImage, Refusal> {
         inputs: ports.list(12, |reader| {
             Ok(SpikeInput {
                 name: reader.text()?,
-                shape: reader.list(4, Reader::u32)?,
+                shape: reader.words()?,
                 injectors: reader.list(8, |reader| Ok((reader.u32()?, reader.u32()?)))?,
             })
         })?,
@@ -96,7 +96,7 @@ fn read_delay(reader: &mut Reader<'_>) -> Result<DelayExtension, Fault> {
         neurons: reader.u32()?,
         stages: reader.u32()?,
         stage_steps: reader.u32()?,
-        sent: reader.list(4, Reader::u32)?,
+        sent: reader.words()?,
     })
 }
 
@@ -130,10 +130,10 @@ fn read_neurons(reader: &mut Reader<'_>) -> Result<NeuronCore, Fault> {
         start_step,
         neurons,
         synapse_types,
-        synapse_parameters: reader.list(4, Reader::u32)?,
-        population_table: reader.list(4, Reader::u32)?,
-        synaptic_words: reader.list(4, Reader::u32)?,
-        bit_fields: reader.list(4, Reader::u32)?,
+        synapse_parameters: reader.words()?,
+        population_table: reader.words()?,
+        synaptic_words: reader.words()?,
+        bit_fields: reader.words()?,
         ring_initial: reader.list(6, |reader| Ok((reader.u32()?, reader.u16()?)))?,
     })
 }

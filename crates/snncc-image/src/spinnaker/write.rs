@@ -7,20 +7,42 @@ use crate::container::{Family, write_chip, write_container, write_notes, write_o
 impl SpinnakerImage {
     /// The image as bytes: a header, five sections, each with its CRC-32.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let chip = write_chip(&self.model_name, &self.model_hash, &self.target_name);
-        let bodies = [chip, machine(self), ports(self), write_symbols(&self.populations), write_notes(&self.notes)];
-        write_container(Family::Spinnaker, bodies)
+        write_container(
+            Family::Spinnaker,
+            capacity(self),
+            [
+                &|out| write_chip(out, &self.model_name, &self.model_hash, &self.target_name),
+                &|out| machine(out, self),
+                &|out| ports(out, self),
+                &|out| write_symbols(out, &self.populations),
+                &|out| write_notes(out, &self.notes),
+            ],
+        )
     }
 }
 
-fn machine(image: &SpinnakerImage) -> Vec<u8> {
-    let mut out = Writer::default();
+/// Bytes that an image takes about, or a little more: rows are nearly all of it, and are not to be copied as it grows.
+fn capacity(image: &SpinnakerImage) -> usize {
+    let core = |core: &ApplicationCore| match &core.program {
+        CoreProgram::Injector(_) => 0,
+        CoreProgram::DelayExtension(delay) => delay.words() * size_of::<u32>(),
+        CoreProgram::Neurons(core) => {
+            let tables = core.population_table.len() + core.bit_fields.len();
+            // Columns of a neuron: nine and two times three, its place in the symbols, and a scale.
+            (core.synaptic_words.len() + tables + core.neurons.len() * 20) * size_of::<u32>()
+        }
+    };
+    let cores: usize = image.chips.iter().flat_map(|chip| &chip.cores).map(core).sum();
+    let routes: usize = image.chips.iter().map(|chip| chip.routes.len() * 3 * size_of::<u32>()).sum();
+    cores + routes + (1 << 12)
+}
+
+fn machine(out: &mut Writer, image: &SpinnakerImage) {
     out.u32(image.cores_per_chip);
     out.count(image.chips.len());
     for chip in &image.chips {
-        write_one_chip(&mut out, chip);
+        write_one_chip(out, chip);
     }
-    out.bytes
 }
 
 fn write_one_chip(out: &mut Writer, chip: &ChipImage) {
@@ -103,18 +125,16 @@ fn write_neurons(out: &mut Writer, core: &NeuronCore) {
     }
 }
 
-fn ports(image: &SpinnakerImage) -> Vec<u8> {
-    let mut out = Writer::default();
+fn ports(out: &mut Writer, image: &SpinnakerImage) {
     out.count(image.inputs.len());
     for port in &image.inputs {
         out.text(&port.name);
-        write_shape(&mut out, &port.shape);
+        write_shape(out, &port.shape);
         out.count(port.injectors.len());
         for (core, elements) in &port.injectors {
             out.u32(*core);
             out.u32(*elements);
         }
     }
-    write_outputs(&mut out, &image.outputs);
-    out.bytes
+    write_outputs(out, &image.outputs);
 }

@@ -131,7 +131,6 @@ impl Neurons {
         }
     }
 
-
     /// Input of each neuron from the slots of a step.
     pub(super) fn inputs<'a>(&'a self, slots: &'a [[u16; SYNAPSE_TYPES]]) -> impl Iterator<Item = i64> + 'a {
         slots.iter().zip(&self.cells).map(|(slots, cell)| cell.input(*slots))
