@@ -7,6 +7,7 @@
 pub mod constants;
 mod delays;
 mod emit;
+mod inputs;
 mod machine;
 mod quantize;
 mod split;

@@ -7,12 +7,13 @@
 //! **Invariant:** every synapse that is not 0 is in exactly one block.
 
 use super::delays::{self, extension_bytes};
+use super::inputs;
 use crate::Ctx;
 use rayon::prelude::*;
 use snncc_chip::{SpinnakerCore, Target};
 use snncc_ids::{Diagnostic, Diagnostics, PopulationId, ProjectionId, code};
 use snncc_ir::spinnaker::SYNAPSE_TYPES;
-use snncc_ir::{Graph, Population, PopulationRole};
+use snncc_ir::{Graph, PopulationRole};
 use snncc_multicast::{Net, Problem, Vertex};
 use std::ops::Range;
 
@@ -311,11 +312,17 @@ pub fn split(
     let core = super::core(ctx);
     let mut sizes = delays::sizes(graph, core)?;
     loop {
-        let slices = graph.populations.iter_with_ids().zip(&sizes);
-        let slices =
-            slices.flat_map(|((id, population), (most, delay_bits))| slices_of(id, population, *most, *delay_bits));
-        let mut split =
-            Split { slices: slices.collect(), extensions: Vec::new(), sent: Vec::new(), blocks: Vec::new() };
+        let slices = graph.populations.ids().zip(&sizes).flat_map(|(id, (_, delay_bits))| {
+            inputs::parts_of(graph, id, &sizes).into_iter().map(move |part| Slice {
+                population: id,
+                first: part.start,
+                len: part.end - part.start,
+                delay_bits: *delay_bits,
+                filters: false,
+            })
+        });
+        let slices = slices.collect();
+        let mut split = Split { slices, extensions: Vec::new(), sent: Vec::new(), blocks: Vec::new() };
         split.extensions = delays::extensions(graph, &split, &occupied, core);
         split.recount(graph, &occupied);
         for slice in 0..split.slices.len() {
@@ -357,22 +364,6 @@ fn too_much(graph: &Graph, split: &Split, at: usize, core: &SpinnakerCore) -> Di
         BLOCKS_MAX
     );
     Diagnostic::error(code::NEURON_FITS_NOWHERE, message).at(population.item.clone())
-}
-
-/// Slices of about equal length.
-fn slices_of(
-    id: PopulationId,
-    population: &Population,
-    most: u32,
-    delay_bits: u8,
-) -> impl Iterator<Item = Slice> + use<> {
-    parts(population.len() as u32, most).map(move |part| Slice {
-        population: id,
-        first: part.start,
-        len: part.end - part.start,
-        delay_bits,
-        filters: false,
-    })
 }
 
 /// Cuts `len` things into as few parts of about equal length as there can be of at most `most`.
