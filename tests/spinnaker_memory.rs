@@ -12,8 +12,8 @@ use snncc_tests::random::Random;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Largest number of bytes for each synapse: pattern, weight and delay of the lowered network (16), of the quantized one (4 more),
-/// or of the quantized one alone (12) with rows and their headers and padding (about as much).
+/// Largest number of bytes for each synapse beyond those of the network itself: pattern, weight and delay of the lowered network (16)
+/// while its projections are put together, or the quantized one (12) with rows, their headers and padding.
 const BYTES: usize = 40;
 
 #[test]

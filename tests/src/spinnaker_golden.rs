@@ -135,6 +135,9 @@ pub struct Row {
     pub spike: bool,
 }
 
+/// The name of a vector, and the vector or what is wrong with it.
+pub type Named = (String, Result<Vector, String>);
+
 /// The project's copies.
 pub fn own_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/spinnaker")
@@ -144,7 +147,7 @@ pub fn own_folder() -> PathBuf {
 ///
 /// # Errors
 /// What cannot be read or contradicts itself, by vector, with its name.
-pub fn vectors(folder: &Path) -> Result<Vec<(String, Result<Vector, String>)>, String> {
+pub fn vectors(folder: &Path) -> Result<Vec<Named>, String> {
     let text = read(&folder.join("index.json"))?;
     let items: Vec<serde_json::Value> = serde_json::from_str(&text).map_err(|error| format!("index.json: {error}"))?;
     let mut found = Vec::new();

@@ -4,8 +4,9 @@
 //! ring buffers are shorter, and delay extensions of its sources send their spikes again: stage `s` does `s · 2^b` steps later, and a
 //! delay `d` is `d − s · 2^b` from stage `s = ⌊(d − 1) / 2^b⌋`.
 //!
-//! **The rule:** the lengths that take the fewest cores, of slices and extensions together. All populations with longer delays get
-//! one common length, the best of all there are (the longest of equals); then each gets its own one if that saves cores.
+//! **The rule:** the lengths that take the fewest cores, of slices and extensions together, if that is one in eight less than with the
+//! longest ring buffers: extensions cost packets and rows. All populations with longer delays get one common length, the best of all
+//! there are (the longest of equals); then each gets its own one if that saves cores.
 
 use super::split::{Extension, Split, bits_for, parts};
 use snncc_chip::SpinnakerCore;
@@ -18,6 +19,8 @@ use std::collections::BTreeMap;
 const WORD_BITS: u8 = 16;
 /// Most keys of a core: entries of population tables count them in 16 bits.
 const SOURCES_MAX: u64 = (1 << 16) - 1;
+/// Extensions must save one core of so many.
+const WORTH: u64 = 8;
 /// Words of a delay extension in front of its bits.
 const PARAMETER_WORDS: u64 = 7;
 
@@ -114,7 +117,8 @@ pub(super) fn sizes(graph: &Graph, core: &SpinnakerCore) -> Result<Vec<(u32, u8)
     let rings = Rings { core, bits, lens, longest };
     let common = |most: u8| -> Vec<u8> { own.iter().map(|own: &u8| (*own).min(most)).collect() };
     let lengths = (0..bits).rev().filter_map(|most| Some((rings.cores(&common(most))?, common(most))));
-    let Some((mut cores, mut chosen)) = lengths.min_by_key(|(cores, _)| *cores) else {
+    let lengths: Vec<(u64, Vec<u8>)> = lengths.collect();
+    let Some((mut cores, mut chosen)) = lengths.iter().min_by_key(|(cores, _)| *cores).cloned() else {
         return Err(too_long(graph, &rings));
     };
     for population in 0..own.len() {
@@ -125,6 +129,10 @@ pub(super) fn sizes(graph: &Graph, core: &SpinnakerCore) -> Result<Vec<(u32, u8)
                 _ => chosen[population] = before,
             }
         }
+    }
+    let (longest_cores, longest) = lengths.into_iter().next().expect("bug in snncc: there is a best one");
+    if cores * WORTH > longest_cores * (WORTH - 1) {
+        chosen = longest;
     }
     Ok(chosen.into_iter().map(|bits| (rings.most(bits), bits)).collect())
 }
