@@ -299,7 +299,7 @@ fn what_does_not_fit_is_refused_with_numbers() {
         (
             Box::new(|_, i| i.chips[1].routes[0].route = 1 << 9),
             "SNN0109",
-            "core 3 of chip (1, 0), which has no neurons",
+            "core 3 of chip (1, 0), which has neither neurons",
         ),
         (Box::new(|_, i| i.chips[0].routes = vec![i.chips[0].routes[0]; 1024]), "SNN0109", "1024 routing entries"),
         (Box::new(|_, i| neurons(i).kind.subtracts = true), "SNN0109", "no program whose spikes subtract"),
