@@ -10,15 +10,20 @@
 mod emit;
 mod lif;
 mod neurons;
+pub(crate) mod schedule;
 mod value;
+
+pub use schedule::{Held, LayerSchedule};
+
 
 pub(crate) use emit::not_gated;
 
-use crate::options::{ConvertOptions, NeuronKind, ReadoutChoice};
+use crate::options::{ConvertOptions, NeuronKind, ReadoutChoice, Schedule};
 use emit::Emitter;
 use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, NodeId, code};
-use snncc_ir::Network;
 use snncc_ir::ann::{Activation, Ann, AnnOp};
+use snncc_ir::network::{Edge, Node};
+use snncc_ir::{Network, NetworkNode};
 use std::collections::BTreeMap;
 
 /// What is built of a layer.
@@ -56,6 +61,15 @@ pub struct Built {
     pub network: Network,
     /// Spiking layers, inputs of a layer before it.
     pub layers: Vec<BuiltLayer>,
+    /// When the layers fire, if one after the other.
+    pub schedule: Option<LayerSchedule>,
+}
+
+impl Built {
+    /// Steps of a run whose input takes `steps` steps.
+    pub(crate) fn run_steps(&self, steps: u32) -> u32 {
+        self.schedule.as_ref().map_or(steps, |schedule| schedule.run_steps)
+    }
 }
 
 /// What is added to a layer so that its means agree with the trained network's, by channel, in units of its activation.
@@ -166,7 +180,25 @@ pub fn build(
         emitter.output(name, source, *id);
     }
     let (network, _) = problems.into_result(emitter.finish())?;
-    Ok(Built { network, layers })
+    let mut built = Built { network, layers, schedule: None };
+    if options.schedule == Schedule::Layers {
+        schedule::layer_by_layer(&mut built, options.steps)?;
+    }
+    Ok(built)
+}
+
+/// Appends a node of this name, or of this name with a number.
+fn push(network: &mut Network, name: &str, node: Node, sources: &[NodeId]) -> NodeId {
+    let mut unique = name.to_owned();
+    for number in 2.. {
+        if network.find(&unique).is_none() {
+            break;
+        }
+        unique = format!("{name}#{number}");
+    }
+    let id = network.nodes.push(NetworkNode { name: unique, node });
+    network.edges.extend(sources.iter().map(|source| Edge { source: *source, target: id }));
+    id
 }
 
 /// The time constant that forward Euler turns into the decay `exp(−dt/tau)` of the exact filter.

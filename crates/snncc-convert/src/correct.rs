@@ -12,7 +12,7 @@
 
 use crate::build::{self, Built, Corrections, LayerCorrection, MemoryKind};
 use crate::data::CalibrationData;
-use crate::options::{ConvertOptions, Correction, NeuronKind};
+use crate::options::{ConvertOptions, Correction, NeuronKind, Schedule};
 use crate::pipeline::Progress;
 use crate::prepare::Prepared;
 use crate::weights::{self, WeightReport};
@@ -25,7 +25,7 @@ use snncc_reference::float::{FloatNetwork, FloatOptions, Record};
 use std::collections::BTreeMap;
 
 /// Samples that a correction looks at.
-const SAMPLES: usize = 500;
+pub(crate) const SAMPLES: usize = 500;
 /// Samples whose statistics are held at once.
 const SAMPLES_AT_ONCE: usize = 64;
 /// Layers that are corrected one by one; of more, several are corrected in one run.
@@ -65,7 +65,7 @@ struct Run {
     calibration: Calibration,
 }
 
-/// Runs the spiking network on the first `samples` samples for `steps` steps each.
+/// Runs the spiking network on the first `samples` samples, with `steps` steps of input each.
 pub(crate) fn measure(
     built: &Built,
     data: &CalibrationData<'_>,
@@ -76,7 +76,7 @@ pub(crate) fn measure(
     let record = Record::default();
     let run = |sample: usize| -> Result<Run, Diagnostics> {
         let stimulus = data.stimulus(sample, steps)?;
-        let trace = network.observe(&stimulus.input(), steps, &record)?;
+        let trace = network.observe(&stimulus.input(), built.run_steps(steps), &record)?;
         let counts_of = |layer: &build::BuiltLayer| -> Vec<f64> {
             let population = trace.population(&layer.name).expect("bug in snncc: a layer without population");
             let statistics = population.statistics.as_ref().expect("bug in snncc: observed");
@@ -100,8 +100,10 @@ pub(crate) fn measure(
             calibration.add(&run.calibration);
         }
     }
+    // Rates are those of a window; what the network as a whole does in a step is another matter where layers wait.
     let total = f64::from(steps) * samples as f64;
-    let calibration = calibration.per_step(total).in_single_precision();
+    let of_run = f64::from(built.run_steps(steps)) * samples as f64;
+    let calibration = calibration.per_step(of_run).in_single_precision();
     let mut measured = Measured { means: Means::new(), rates: BTreeMap::new(), classes, calibration };
     for (layer, sums) in built.layers.iter().zip(&sums) {
         let spikes: f64 = sums.iter().sum();
@@ -123,7 +125,7 @@ pub(crate) fn classes(
     let record = Record::default();
     let class = |sample: &usize| -> Result<usize, Diagnostics> {
         let stimulus = data.stimulus(*sample, steps)?;
-        let trace = network.run(&stimulus.input(), steps, &record)?;
+        let trace = network.run(&stimulus.input(), built.run_steps(steps), &record)?;
         Ok(trace.outputs.first().map_or(0, |output| output.class()))
     };
     samples.par_iter().map(class).collect::<Vec<_>>().into_iter().collect()
@@ -143,7 +145,7 @@ pub(crate) fn values(
     let record = Record::default();
     let run = |sample: usize| -> Result<Vec<Vec<f32>>, Diagnostics> {
         let stimulus = data.stimulus(sample, steps)?;
-        let trace = network.observe(&stimulus.input(), steps, &record)?;
+        let trace = network.observe(&stimulus.input(), built.run_steps(steps), &record)?;
         let mut inputs = trace.populations.iter().filter(|population| population.is_input).zip(data.ranges());
         let inputs: BTreeMap<AnnNodeId, _> = ann.inputs().zip(&mut inputs).collect();
         let value = |source: &AnnNodeId| -> Vec<f32> {
@@ -232,6 +234,8 @@ pub(crate) fn correct(
         }
         let long_run = measure(&built, data, samples, options.steps)?;
         let short_run = match options.correction {
+            // Layers that wait add what a bias brings once, as they start: there is nothing to tell apart.
+            _ if options.schedule == Schedule::Layers => None,
             Correction::Both | Correction::Weights if short < options.steps => {
                 Some(measure(&built, data, samples, short)?)
             }

@@ -54,21 +54,21 @@ impl ExitCalibration {
     }
 }
 
-/// Runs the network on the calibration data and finds a rule that changes at most the share `changes` of the answers. `None` where the first output has fewer than two values.
+/// Runs the network on the calibration data, with so many steps of input and so many in all, and finds a rule that changes at most the share `changes` of the answers. `None` where the first output has fewer than two values.
 ///
 /// # Errors
 /// What the float reference finds in the network.
 pub(crate) fn calibrate(
     network: &Network,
     data: &CalibrationData<'_>,
-    steps: u32,
+    (input_steps, steps): (u32, u32),
     changes: f64,
     progress: &dyn Progress,
 ) -> Result<Option<ExitCalibration>, Diagnostics> {
     let float = FloatNetwork::new(network, &FloatOptions::default())?;
     let record = Record { outputs: true, ..Record::default() };
     let leads = |sample: usize| -> Result<Option<(Leads, bool)>, Diagnostics> {
-        let trace = float.run(&data.stimulus(sample, steps)?.input(), steps, &record)?;
+        let trace = float.run(&data.stimulus(sample, input_steps)?.input(), steps, &record)?;
         let Some(output) = trace.outputs.first().filter(|output| output.sum.len() > 1) else { return Ok(None) };
         progress.advance(1);
         let values = output.values.as_ref().expect("bug in snncc: outputs were asked for");

@@ -6,8 +6,10 @@ use snncc_ir::network::{Comparison, Reset, Spiking};
 /// Options of a conversion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConvertOptions {
-    /// Steps of a sample that calibration is made for. Other numbers of steps work too.
+    /// Steps of a sample that calibration is made for. Other numbers of steps work too, unless layers wait for one another.
     pub steps: u32,
+    /// When layers fire.
+    pub schedule: Schedule,
     /// How the activation that a neuron shows by a spike in every step is chosen.
     pub balance: Balance,
     /// Whether each channel has a scale of its own, or each layer one.
@@ -50,6 +52,7 @@ impl Default for ConvertOptions {
     fn default() -> Self {
         Self {
             steps: 32,
+            schedule: Schedule::Pipelined,
             balance: Balance::Percentile { percent: 99.9, of_active: false },
             per_channel: true,
             form: BalanceForm::Weights,
@@ -70,6 +73,15 @@ impl Default for ConvertOptions {
             early_exit_changes: None,
         }
     }
+}
+
+/// When layers fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// All in every step, on what has arrived so far.
+    Pipelined,
+    /// One after the other, each when all of its input has arrived ([`crate::build::LayerSchedule`]).
+    Layers,
 }
 
 /// Neurons that stand for rectifiers.

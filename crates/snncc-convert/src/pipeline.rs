@@ -1,20 +1,21 @@
 //! The conversion as a whole.
 
-use crate::build::{self, Built, Corrections, MemoryKind};
+use crate::build::{self, Built, Corrections, LayerSchedule, MemoryKind};
 use crate::correct::{self, Means};
 use crate::data::CalibrationData;
 use crate::early_exit::{self, ExitCalibration};
 use crate::noise;
-use crate::options::{ConvertOptions, Correction, Filter, MaxPooling};
+use crate::options::{ConvertOptions, Correction, Filter, MaxPooling, NeuronKind, ReadoutChoice, Schedule};
 use crate::prepare::{self, Prepared};
 use crate::scales::{self, Scales};
 use crate::statistics::{self, LayerStatistics};
 use crate::weights::{self, WeightReport};
 use serde::Serialize;
-use snncc_ids::{AnnNodeId, Diagnostics, IdVec};
+use snncc_data::Coding;
+use snncc_ids::{AnnNodeId, Diagnostic, Diagnostics, IdVec, code};
 use snncc_ir::Network;
 use snncc_ir::ann::{Activation, Ann, AnnOp, PoolFunction};
-use snncc_ir::network::{Node, RunDefaults};
+use snncc_ir::network::{Node, Reset, RunDefaults};
 use snncc_reference::ann::AnnExecutor;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,6 +48,8 @@ pub struct Converted {
     pub prepared: Prepared,
     /// Spiking layers, inputs of a layer before it.
     pub layers: Vec<build::BuiltLayer>,
+    /// When the layers fire, if one after the other.
+    pub schedule: Option<LayerSchedule>,
     /// What conversion did to each layer.
     pub report: Vec<LayerReport>,
     /// What became of the weights of trained layers, if these were to be moved, inputs of a layer before it.
@@ -59,6 +62,13 @@ pub struct Converted {
     pub max_pool: MaxPooling,
     /// How the rule for stopping early was calibrated, if one was asked for and the output names classes.
     pub early_exit: Option<ExitCalibration>,
+}
+
+impl Converted {
+    /// Steps of a sample whose input takes `steps` steps: more than these where layers wait for one another.
+    pub fn run_steps(&self, steps: u32) -> u32 {
+        self.schedule.as_ref().map_or(steps, |schedule| schedule.run_steps)
+    }
 }
 
 /// What conversion did to a layer. Activations are in units of the trained network, means over samples and elements.
@@ -84,6 +94,9 @@ pub struct LayerReport {
     pub rate: f64,
     /// Steps from the input to this layer's spikes on a chip.
     pub latency_steps: u32,
+    /// First and last step in which it fires, if layers wait for one another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<[u32; 2]>,
     /// Steps beyond these until filters and leaking membranes, up to this layer's own, have followed their input to 95 %.
     pub settling_steps: f64,
     /// Error of what the layer is given, before its activation, with the trained weights and with those it has: of the layers with
@@ -107,7 +120,8 @@ pub fn convert(
         _ => convert_with(ann, data, options, progress)?,
     };
     if let Some(changes) = options.early_exit_changes {
-        let found = early_exit::calibrate(&converted.network, data, options.steps, changes, progress)?;
+        let steps = (options.steps, converted.run_steps(options.steps));
+        let found = early_exit::calibrate(&converted.network, data, steps, changes, progress)?;
         converted.network.run.early_exit = found.and_then(|found| found.rule());
         converted.early_exit = found;
     }
@@ -141,6 +155,7 @@ fn convert_with(
     progress: &dyn Progress,
 ) -> Result<Converted, Diagnostics> {
     let prepared = prepare::prepare(ann, options)?;
+    check_schedule(&prepared.ann, data, options)?;
     let layers = build::spiking_layers(&prepared.ann, options);
     progress.begin("measure", data.count());
     let seen = AtomicUsize::new(0);
@@ -193,7 +208,8 @@ fn convert_with(
         corrected = weights::better(corrected, still, build, &classes, data, options.steps)?;
     }
     let plain = build::build(&prepared.ann, &scales, &Corrections::new(), data.ranges(), options)?;
-    let built = build::build(&corrected.ann, &scales, &corrected.corrections, data.ranges(), options)?;
+    let mut built = build::build(&corrected.ann, &scales, &corrected.corrections, data.ranges(), options)?;
+    build::schedule::tighten(&mut built, data, data.count().min(correct::SAMPLES))?;
     let samples = data.count().min(COMPARED_SAMPLES);
     progress.begin("compare", 2);
     let before = correct::measure(&plain, data, samples, options.steps)?;
@@ -202,16 +218,22 @@ fn convert_with(
     progress.advance(1);
     let mut report = report(&prepared.ann, &built, (&chosen, &wanted), [&before, &after], options);
     let spiking: Vec<AnnNodeId> = built.layers.iter().map(|layer| layer.node).collect();
+    let window = |held: &build::Held| [held.first_step, held.first_step + options.steps - 1];
+    let mut windows = built.schedule.iter().flat_map(|schedule| schedule.layers.iter().map(window));
     for (row, layer) in report.iter_mut().zip(&built.layers) {
         let (_, read) = weights::before(&prepared.ann, layer.node, &spiking);
+        row.window = windows.next();
         row.input_error = WeightReport::joint_error(corrected.weights.iter().filter(|one| read.contains(&one.node)));
     }
     let classes = classes(&prepared.ann, data, samples)?;
     let same = classes.iter().zip(&after.classes).filter(|(a, b)| a == b).count();
-    let Built { mut network, layers } = built;
+    let run_steps = built.run_steps(options.steps);
+    let Built { mut network, layers, schedule } = built;
     network.run = RunDefaults {
         coding: Some(data.coding().name().to_owned()),
-        steps: Some(options.steps),
+        steps: Some(run_steps),
+        input_steps: schedule.as_ref().map(|schedule| schedule.window_steps),
+        corrected_for: (options.correction != Correction::None).then_some(run_steps),
         ranges: data.ports().map(str::to_owned).zip(data.ranges().iter().copied()).collect(),
         early_exit: None,
     };
@@ -220,6 +242,7 @@ fn convert_with(
         network,
         prepared,
         layers,
+        schedule,
         report,
         weights: corrected.weights,
         agreement: same as f64 / samples as f64,
@@ -227,6 +250,33 @@ fn convert_with(
         max_pool: options.max_pool,
         early_exit: None,
     })
+}
+
+/// What keeps layers from waiting for one another.
+fn check_schedule(ann: &Ann, data: &CalibrationData<'_>, options: &ConvertOptions) -> Result<(), Diagnostics> {
+    if options.schedule == Schedule::Pipelined {
+        return Ok(());
+    }
+    let is_soft_lif = |op: &AnnOp| matches!(op, AnnOp::Activation(Activation::SoftLif(_)));
+    let (why, help) = if options.neuron != NeuronKind::IntegrateAndFire
+        || ann.nodes().iter().any(|node| is_soft_lif(&node.op))
+    {
+        ("add up all of their input before they fire, which these neurons do not", "take neurons without leak (`if`)")
+    } else if options.reset != Reset::BySubtraction {
+        ("fire off what they have added up, which neurons that reset to a value lose", "let spikes subtract")
+    } else if options.filter.is_some() {
+        ("know when their input has ended, which a synaptic filter puts off", "leave the filter out")
+    } else if matches!(options.readout, ReadoutChoice::Filtered { .. }) {
+        ("are read when the last one has fired, of which a filtered readout forgets the first steps", "read the membrane")
+    } else if options.max_pool == MaxPooling::Gated {
+        ("have no gates, which choose while spikes still come", "take the tree of maxima")
+    } else if data.coding() == Coding::ConstantCurrent {
+        ("have input that ends, as a constant current does not", "feed spikes, such as with the coding rate-rounded")
+    } else {
+        return Ok(());
+    };
+    let message = format!("layers that wait for one another {why}");
+    Err(Diagnostic::error(code::BAD_PARAMETER, message).help(format!("{help}, or take the pipelined schedule")).into())
 }
 
 /// The options with a filter that is chosen, if it is to be.
@@ -312,6 +362,7 @@ fn report(
             shift: [shift(before), shift(after)],
             rate: after.rates[&layer.node],
             latency_steps: latencies[layer.node],
+            window: None,
             settling_steps: noise::settling_steps(&taus(layer), latencies[layer.node]),
             input_error: None,
         });

@@ -90,6 +90,7 @@ codes! {
     UNREACHABLE = "SNN0209", exit 3, "a node is not connected to any input or output";
     STIMULUS_MISMATCH = "SNN0210", exit 3, "input data does not match the network's input";
     HOST_CUT = "SNN0211", exit 3, "the network cannot be cut between host and chip as asked";
+    RUN_LENGTH = "SNN0212", exit 3, "a run is much longer or shorter than the network was made for";
     // SNN03xx: from an artificial network to a spiking one
     UNSUPPORTED_LAYER = "SNN0301", exit 3, "a layer has no spiking form";
     APPROXIMATED_LAYER = "SNN0302", exit 3, "a layer is replaced by one that is not the same";

@@ -74,6 +74,10 @@ pub struct RunDefaults {
     pub coding: Option<String>,
     /// Steps of a sample, at least 1.
     pub steps: Option<u32>,
+    /// Steps in which levels are fed, at least 1, and nothing after them; `None`: in all steps.
+    pub input_steps: Option<u32>,
+    /// Steps of a sample for which a conversion has corrected the network, at least 1.
+    pub corrected_for: Option<u32>,
     /// For input ports by name: the finite values (low, high), `low < high`, that are fed as 0 and 1.
     pub ranges: Vec<(String, (f64, f64))>,
     /// When a run may stop before its last step, where the user asks for it: a rule calibrated for `steps`.

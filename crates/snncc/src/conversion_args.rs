@@ -4,7 +4,7 @@ use crate::values;
 use clap::{Args, ValueEnum};
 use snncc_convert::ConvertOptions;
 use snncc_convert::options::{
-    Balance, BalanceForm, Correction, Filter, FiringRate, MaxPooling, NeuronKind, ReadoutChoice, Swap, is_part,
+    Balance, BalanceForm, Correction, Filter, FiringRate, MaxPooling, NeuronKind, ReadoutChoice, Schedule, Swap, is_part,
 };
 use snncc_ids::{Diagnostic, code, did_you_mean};
 use snncc_ir::ann::{Activation, SoftLif};
@@ -31,6 +31,10 @@ pub(crate) struct ConversionArgs {
     /// the spikes of the most active input; in floats only).
     #[arg(long, value_enum, default_value = "tree", value_name = "tree|average|gated|measured")]
     pub(crate) max_pool: MaxPool,
+    /// When layers fire: pipelined (all in every step), or layers (one after the other, each when all of its input has arrived,
+    /// which rounds exactly and takes as many steps again for every layer).
+    #[arg(long, value_enum, default_value = "pipelined", value_name = "pipelined|layers")]
+    pub(crate) schedule: ScheduleKind,
     /// Replace an activation, by layer or function: 'act3=relu', 'tanh=hard-sigmoid'.
     #[arg(long, value_name = "FROM=TO", value_parser = swap)]
     pub(crate) swap_activation: Vec<Swap>,
@@ -74,6 +78,12 @@ pub(crate) enum MaxPool {
     Average,
     Gated,
     Measured,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScheduleKind {
+    Pipelined,
+    Layers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -151,6 +161,10 @@ impl ConversionArgs {
             self.firing_rate.iter().filter_map(|(layer, rate)| Some((layer.clone()?, *rate))).collect();
         ConvertOptions {
             steps,
+            schedule: match self.schedule {
+                ScheduleKind::Pipelined => Schedule::Pipelined,
+                ScheduleKind::Layers => Schedule::Layers,
+            },
             balance: self.balance,
             per_channel: !self.per_layer,
             form: match self.scale_in {

@@ -5,7 +5,8 @@ use crate::files::InputFile;
 use crate::session::{Failure, Session};
 use crate::values::{InputValue, RangeValue};
 use snncc_data::{
-    Coding, DEFAULT_DELTA, Encoded, HostBias, InputCoding, SampleValues, Samples, Stimulus, clipped_values, encode_with,
+    Coding, DEFAULT_DELTA, Encoded, HostBias, InputCoding, PortStimulus, SampleValues, Samples, Stimulus, clipped_values,
+    encode_with,
 };
 use snncc_formats::data_files::{DataKind, read_labels, read_samples};
 use snncc_ids::{Diagnostic, Diagnostics, ProjectionId, code, did_you_mean};
@@ -100,6 +101,8 @@ pub(crate) struct Data {
     pub(crate) coding: Coding,
     /// Network steps of a sample.
     pub(crate) steps: u32,
+    /// Those of them in which it is fed: the first ones.
+    pub(crate) input_steps: u32,
     /// Number of samples.
     pub(crate) count: usize,
     /// Class of each sample, where known.
@@ -201,11 +204,29 @@ pub(crate) fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<(Data, V
             .help("divide times in seconds by the time step, or say with --steps how many to run")
             .into());
     }
-    let asked = request.steps.or(data_steps.filter(|steps| *steps > 0)).or(request.defaults.steps);
+    let own_steps = data_steps.filter(|steps| *steps > 0);
+    let defaults = request.defaults;
+    let asked = match defaults.input_steps {
+        Some(_) => request.steps.or(defaults.steps).or(own_steps),
+        None => request.steps.or(own_steps).or(defaults.steps),
+    };
+    let steps = asked.unwrap_or(DEFAULT_STEPS);
+    if let Some(input_steps) = defaults.input_steps {
+        let problem = if coding == Coding::ConstantCurrent {
+            Some("a constant current does not end".to_owned())
+        } else {
+            own_steps.filter(|steps| *steps > input_steps).map(|steps| format!("the data has {steps} steps"))
+        };
+        if let Some(problem) = problem {
+            let message = format!("the network is fed for {input_steps} steps of {steps}, and {problem}");
+            return Err(mismatch(message).at("run/input_steps").into());
+        }
+    }
     let data = Data {
         ports: found,
         coding,
-        steps: asked.unwrap_or(DEFAULT_STEPS),
+        steps,
+        input_steps: defaults.input_steps.map_or(steps, |input_steps| input_steps.min(steps)),
         count,
         labels: labels.map(|labels| labels[..count].to_vec()),
         seed: request.seed,
@@ -219,8 +240,25 @@ pub(crate) fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<(Data, V
         }
         return Err(problems);
     }
-    let warnings = data.clipped();
+    let mut warnings = data.clipped();
+    warnings.extend(run_length(steps, defaults));
     Ok((data, warnings))
+}
+
+/// A warning where a run is longer or shorter than what the network was made for bears.
+fn run_length(steps: u32, defaults: &RunDefaults) -> Option<Diagnostic> {
+    let warning = |message: String| Diagnostic::warning(code::RUN_LENGTH, message).at("run");
+    if defaults.input_steps.is_some() {
+        // Layers fire one after the other, at fixed steps; beyond the last there is silence.
+        let needed = defaults.steps.filter(|needed| steps < *needed)?;
+        let message = format!("the layers fire one after the other, which takes {needed} steps; this run has {steps}");
+        return Some(warning(message).help(format!("leave --steps out, or give {needed} steps")));
+    }
+    let corrected = defaults.corrected_for?;
+    let (few, many) = (steps.min(corrected), steps.max(corrected));
+    let message = format!("the network was corrected for {corrected} steps, and this run has {steps}");
+    let help = format!("convert it again with `--steps {steps}`, or run it with `--steps {corrected}`");
+    (many >= few.saturating_mul(2)).then(|| warning(message).help(help))
 }
 
 /// The port that a file is for.
@@ -271,8 +309,10 @@ impl Data {
     pub(crate) fn sample(&self, sample: usize) -> Result<CodedSample, Diagnostics> {
         let mut coded = CodedSample { stimulus: Stimulus::default(), analog: Vec::new() };
         for CodedPort { name, samples, coding } in &self.ports {
-            match encode_with(samples, sample, coding, name, self.steps, self.seed)? {
-                Encoded::Spikes(spikes) => coded.stimulus.ports.push(spikes),
+            match encode_with(samples, sample, coding, name, self.input_steps, self.seed)? {
+                Encoded::Spikes(PortStimulus { port, spikes }) => {
+                    coded.stimulus.ports.push(PortStimulus { port, spikes: spikes.with_steps(self.steps) });
+                }
                 Encoded::Current(values) => coded.analog.push((name.clone(), values)),
             }
         }
@@ -410,7 +450,14 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const NO_DEFAULTS: &RunDefaults = &RunDefaults { coding: None, steps: None, ranges: Vec::new(), early_exit: None };
+    const NO_DEFAULTS: &RunDefaults = &RunDefaults {
+        coding: None,
+        steps: None,
+        input_steps: None,
+        corrected_for: None,
+        ranges: Vec::new(),
+        early_exit: None,
+    };
 
     fn request(inputs: &[InputValue]) -> DataRequest<'_> {
         DataRequest {
@@ -474,7 +521,7 @@ mod tests {
             coding: Some("rate-rounded".to_owned()),
             steps: Some(4),
             ranges: vec![("in".to_owned(), (-1.0, 3.0))],
-            early_exit: None,
+            ..RunDefaults::default()
         };
         let base = || DataRequest { kind: Some(DataKind::Levels), defaults: &defaults, ..request(&inputs) };
         let counts = |data: &Data, sample| data.sample(sample).unwrap().stimulus.ports[0].spikes.counts();
@@ -508,6 +555,36 @@ mod tests {
         assert_eq!((data.coding, data.steps), (Coding::Spikes, 5));
         let range = [RangeValue { port: None, range: (0.0, 1.0) }];
         assert!(fault(&DataRequest { kind: None, ranges: &range, ..base() }).contains("the data is spikes"));
+    }
+
+    #[test]
+    fn runs_of_another_length_than_the_network_is_made_for_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("levels.csv");
+        std::fs::write(&path, "1.0,0.5\n").unwrap();
+        let inputs = [input(None, &path)];
+        let ports = [("in".to_owned(), 2)];
+        let corrected = RunDefaults { steps: Some(8), corrected_for: Some(8), ..RunDefaults::default() };
+        let told = |defaults: &RunDefaults, steps: Option<u32>| {
+            let request = DataRequest { kind: Some(DataKind::Levels), steps, defaults, ..request(&inputs) };
+            read(&request, &ports).unwrap().1
+        };
+        let counts = [None, Some(5), Some(15), Some(4), Some(16)].map(|steps| told(&corrected, steps).len());
+        assert_eq!(counts, [0, 0, 0, 1, 1]);
+        let warning = told(&corrected, Some(16)).remove(0);
+        assert_eq!(warning.code, code::RUN_LENGTH);
+        assert_eq!(warning.message, "the network was corrected for 8 steps, and this run has 16");
+        assert_eq!(warning.help, ["convert it again with `--steps 16`, or run it with `--steps 8`"]);
+        // Layers that wait: input in the first steps alone, and a run that is long enough.
+        let waits = RunDefaults { steps: Some(7), input_steps: Some(3), ..RunDefaults::default() };
+        let base = || DataRequest { kind: Some(DataKind::Levels), defaults: &waits, ..request(&inputs) };
+        let (data, warnings) = read(&base(), &ports).unwrap();
+        let sample = data.sample(0).unwrap();
+        let spikes = &sample.stimulus.ports[0].spikes;
+        assert_eq!((spikes.steps(), spikes.counts(), spikes.at(4), warnings.len()), (7, vec![3, 1], &[][..], 0));
+        assert_eq!((told(&waits, Some(20)).len(), told(&waits, Some(6)).len()), (0, 1));
+        let current = DataRequest { coding: Some(Coding::ConstantCurrent), ..base() };
+        assert!(read(&current, &ports).err().unwrap().to_string().contains("a constant current does not end"));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use snncc_ids::{AnnNodeId, IdVec, NodeId};
 use snncc_ir::ann::shapes::broadcast_indices;
 use snncc_ir::ann::{Ann, AnnConvolution, AnnConvolutionTranspose, AnnLinear, AnnOp, AnnPool, AnnTensor, PoolFunction};
 use snncc_ir::network::{
-    Affine, Convolution, Edge, Matrix, Neuron, NeuronModel, Node, Padding, Pool, PoolKind, SynapseDelay,
+    Affine, Convolution, Matrix, Neuron, NeuronModel, Node, Padding, Pool, PoolKind, SynapseDelay,
 };
-use snncc_ir::{Network, NetworkNode, Param, Tensor};
+use snncc_ir::{Network, Param, Tensor};
 
 /// Most entries of a sparse map that stands for an operator without compact form.
 const MAX_LISTED: usize = 1 << 26;
@@ -248,17 +248,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn push(&mut self, name: &str, node: Node, sources: &[NodeId]) -> NodeId {
-        let taken = |name: &str| self.network.find(name).is_some();
-        let mut unique = name.to_owned();
-        for number in 2.. {
-            if !taken(&unique) {
-                break;
-            }
-            unique = format!("{name}#{number}");
-        }
-        let id = self.network.nodes.push(NetworkNode { name: unique, node });
-        self.network.edges.extend(sources.iter().map(|source| Edge { source: *source, target: id }));
-        id
+        super::push(&mut self.network, name, node, sources)
     }
 
     /// One node per term, of the value's shape.

@@ -9,19 +9,26 @@ use snncc_ir::network::RunDefaults;
 use snncc_ir::{EarlyExit, Node};
 use std::collections::BTreeSet;
 
+const FIELDS: [&str; 6] = ["coding", "steps", "input_steps", "corrected_for", "ranges", "early_exit"];
+
 pub(super) fn run_of(cx: &mut Context, value: &Value, names: &Names) -> Option<RunDefaults> {
-    let fields = cx.fields(value, "run", "`run`", &["coding", "steps", "ranges", "early_exit"])?;
+    let fields = cx.fields(value, "run", "`run`", &FIELDS)?;
     let coding = cx.optional(&fields, "coding", coding);
-    let steps = cx.optional(&fields, "steps", |cx, value, item| {
-        let steps = cx.scalar::<u32>(value, item)?;
-        if steps == 0 {
-            cx.error(code::BAD_PARAMETER, item, value.anchor(), "a run has at least one step");
-        }
-        Some(steps)
-    });
+    let steps = cx.optional(&fields, "steps", steps_of);
+    let input_steps = cx.optional(&fields, "input_steps", steps_of);
+    let corrected_for = cx.optional(&fields, "corrected_for", steps_of);
     let ranges = cx.optional(&fields, "ranges", |cx, value, item| ranges(cx, value, item, names));
     let early_exit = cx.optional(&fields, "early_exit", early_exit);
-    Some(RunDefaults { coding: coding.map(str::to_owned), steps, ranges: ranges.unwrap_or_default(), early_exit })
+    let (coding, ranges) = (coding.map(str::to_owned), ranges.unwrap_or_default());
+    Some(RunDefaults { coding, steps, input_steps, corrected_for, ranges, early_exit })
+}
+
+fn steps_of(cx: &mut Context, value: &Value, item: &str) -> Option<u32> {
+    let steps = cx.scalar::<u32>(value, item)?;
+    if steps == 0 {
+        cx.error(code::BAD_PARAMETER, item, value.anchor(), "a run has at least one step");
+    }
+    Some(steps)
 }
 
 fn early_exit(cx: &mut Context, value: &Value, item: &str) -> Option<EarlyExit> {

@@ -433,21 +433,24 @@ fn defaults_of_a_run_are_checked() {
         format!("(schema: 1, nodes: {{\"in\": Input(shape: 4), \"a\": I()}}, edges: [(\"in\", \"a\")], run: ({run}))")
     };
     let network =
-        read(&text("coding: \"constant\", ranges: {\"in\": (-1, 3e2)}, early_exit: (margin: 2)")).unwrap().network;
+        read(&text("coding: \"constant\", ranges: {\"in\": (-1, 3e2)}, early_exit: (margin: 2), input_steps: 3")).unwrap().network;
     // A coding has one name in networks.
     let expected = RunDefaults {
         coding: Some("current".into()),
         steps: None,
+        input_steps: Some(3),
+        corrected_for: None,
         ranges: vec![("in".into(), (-1.0, 300.0))],
         early_exit: Some(EarlyExit { margin: 2.0, first_step: 1 }),
     };
     assert_eq!(network.run, expected);
     assert_eq!(read(&text("")).unwrap().network.run, RunDefaults::default());
-    let wrong = "coding: \"rate-round\", steps: 0, ranges: {\"on\": (0, 1), \"a\": (0, 1), \"in\": (1, 1), \"in\": 2}";
+    let wrong = "coding: \"rate-round\", steps: 0, input_steps: 0, ranges: {\"on\": (0, 1), \"a\": (0, 1), \"in\": (1, 1), \"in\": 2}";
     let found: Vec<String> = problems(&text(wrong)).into_iter().map(|(message, _)| message).collect();
     let expected = [
         "SNN0103 run/coding: `rate-round` is not a coding [did you mean `rate-rounded`?]",
         "SNN0203 run/steps: a run has at least one step",
+        "SNN0203 run/input_steps: a run has at least one step",
         "SNN0201 run/ranges: there is no node `on` [did you mean `in`?]",
         "SNN0203 run/ranges/a: `a` is not an input",
         "SNN0203 run/ranges/in: the range 1 to 1 does not go from a number to a larger one",

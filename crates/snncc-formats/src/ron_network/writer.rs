@@ -480,7 +480,9 @@ fn mapping(mapping: &MappingRequest) -> FieldTexts {
 fn run(run: &RunDefaults) -> FieldTexts {
     let mut fields = Vec::new();
     fields.extend(run.coding.as_ref().map(|coding| ("coding", quoted(coding))));
-    fields.extend(run.steps.map(|steps| ("steps", steps.to_string())));
+    let steps =
+        [("steps", run.steps), ("input_steps", run.input_steps), ("corrected_for", run.corrected_for)].into_iter();
+    fields.extend(steps.filter_map(|(name, steps)| Some((name, steps?.to_string()))));
     if !run.ranges.is_empty() {
         let parts: Vec<String> =
             run.ranges.iter().map(|(port, range)| format!("{}: {range:?}", quoted(port))).collect();

@@ -135,7 +135,7 @@ fn layers(spiking: &Spiking, options: &ConvertOptions) -> Vec<Layer> {
     });
     let output = spiking.converted.prepared.ann.outputs.first();
     // What the output would show if its value were 1 in every step.
-    let steps = f64::from(spiking.data.steps);
+    let steps = f64::from(spiking.data.input_steps);
     let unit = match options.readout {
         ReadoutChoice::Membrane => Some(steps),
         ReadoutChoice::Filtered { tau_s } => options.dt_s.map(|dt_s| -(-steps * dt_s / tau_s).exp_m1()),
@@ -172,11 +172,11 @@ impl Shown {
         Self { class, values: layers.iter().map(value).collect() }
     }
 
-    fn of_float(layers: &[Layer], trace: &FloatTrace) -> Self {
+    fn of_float(layers: &[Layer], steps: u32, trace: &FloatTrace) -> Self {
         let output = trace.outputs.first();
         let counts = |name: &str| Some(trace.population(name)?.statistics.as_ref()?.activity.clone());
         let class = output.map(|output| output.class() as u32);
-        Self::new(layers, trace.steps, class, &counts, &|| output.map_or(Vec::new(), |output| output.last.clone()))
+        Self::new(layers, steps, class, &counts, &|| output.map_or(Vec::new(), |output| output.last.clone()))
     }
 }
 
@@ -189,7 +189,7 @@ struct InFloats<'a> {
 
 impl<'a> InFloats<'a> {
     fn new(spiking: &'a Spiking, args: &ConversionArgs, reset: Option<Reset>) -> Result<Self, Diagnostics> {
-        let options = args.options(spiking.data.steps, spiking.network.network.dt_s);
+        let options = args.options(spiking.data.input_steps, spiking.network.network.dt_s);
         let network = FloatNetwork::new(&spiking.network.network, &FloatOptions { reset, ..FloatOptions::default() })?;
         Ok(Self { network, layers: layers(spiking, &options), spiking })
     }
@@ -198,7 +198,7 @@ impl<'a> InFloats<'a> {
         let coded = self.spiking.data.sample(sample)?;
         let input = FloatInput { spikes: &coded.stimulus, analog: coded.analog };
         let trace = self.network.observe(&input, self.spiking.data.steps, &Record::default())?;
-        Ok(Shown::of_float(&self.layers, &trace))
+        Ok(Shown::of_float(&self.layers, self.spiking.data.input_steps, &trace))
     }
 }
 
@@ -254,7 +254,8 @@ impl<'a> InIntegers<'a> {
             }
         });
         let membrane = || self.in_volts(&trace.output_voltages[0]);
-        let integer = Shown::new(layers, steps, predicted, &counts, &membrane);
+        let input_steps = running.data.input_steps;
+        let integer = Shown::new(layers, input_steps, predicted, &counts, &membrane);
 
         let program = &running.program;
         let options = RunOptions { spikes: Selection::All, timing: false, threads: false, ..RunOptions::default() };
@@ -269,7 +270,7 @@ impl<'a> InIntegers<'a> {
             let voltages = trace.populations[at].final_membrane.as_ref();
             self.in_volts(voltages.expect("bug in snncc: an output without its membrane"))
         };
-        let emulated = Shown::new(layers, steps, class(running, &trace), &counts, &membrane);
+        let emulated = Shown::new(layers, input_steps, class(running, &trace), &counts, &membrane);
         Ok([integer, emulated])
     }
 }

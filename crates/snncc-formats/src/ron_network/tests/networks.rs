@@ -288,6 +288,8 @@ fn run(nodes: &IdVec<NodeId, NetworkNode>) -> RunDefaults {
     RunDefaults {
         coding: Some("rate-rounded".to_owned()),
         steps: Some(32),
+        input_steps: Some(7),
+        corrected_for: Some(31),
         ranges: inputs.map(|node| (node.name.clone(), (-0.1, 1e300))).collect(),
         early_exit: Some(EarlyExit { margin: 0.7, first_step: 3 }),
     }
