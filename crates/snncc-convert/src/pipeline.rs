@@ -69,6 +69,12 @@ impl Converted {
     pub fn run_steps(&self, steps: u32) -> u32 {
         self.schedule.as_ref().map_or(steps, |schedule| schedule.run_steps)
     }
+
+    /// Steps of a sample whose input takes `steps` steps, if layers wait for one another, whether they do or not.
+    pub fn layered_steps(&self, steps: u32) -> u32 {
+        let depth = self.report.iter().map(|layer| layer.latency_steps).max().unwrap_or(0);
+        build::schedule::run_steps(depth, steps)
+    }
 }
 
 /// What conversion did to a layer. Activations are in units of the trained network, means over samples and elements.
@@ -97,6 +103,9 @@ pub struct LayerReport {
     /// First and last step in which it fires, if layers wait for one another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<[u32; 2]>,
+    /// Thresholds by which it is held down outside of these steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<f64>,
     /// Steps beyond these until filters and leaking membranes, up to this layer's own, have followed their input to 95 %.
     pub settling_steps: f64,
     /// Error of what the layer is given, before its activation, with the trained weights and with those it has: of the layers with
@@ -218,11 +227,13 @@ fn convert_with(
     progress.advance(1);
     let mut report = report(&prepared.ann, &built, (&chosen, &wanted), [&before, &after], options);
     let spiking: Vec<AnnNodeId> = built.layers.iter().map(|layer| layer.node).collect();
-    let window = |held: &build::Held| [held.first_step, held.first_step + options.steps - 1];
-    let mut windows = built.schedule.iter().flat_map(|schedule| schedule.layers.iter().map(window));
+    let mut held = built.schedule.iter().flat_map(|schedule| &schedule.layers);
     for (row, layer) in report.iter_mut().zip(&built.layers) {
         let (_, read) = weights::before(&prepared.ann, layer.node, &spiking);
-        row.window = windows.next();
+        if let Some(held) = held.next() {
+            row.window = Some([held.first_step, held.first_step + options.steps - 1]);
+            row.hold = Some(held.hold);
+        }
         row.input_error = WeightReport::joint_error(corrected.weights.iter().filter(|one| read.contains(&one.node)));
     }
     let classes = classes(&prepared.ann, data, samples)?;
@@ -363,6 +374,7 @@ fn report(
             rate: after.rates[&layer.node],
             latency_steps: latencies[layer.node],
             window: None,
+            hold: None,
             settling_steps: noise::settling_steps(&taus(layer), latencies[layer.node]),
             input_error: None,
         });

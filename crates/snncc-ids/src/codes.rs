@@ -107,6 +107,7 @@ codes! {
     ALL_ZERO_WEIGHTS = "SNN0602", exit 3, "all weights of a neuron or layer quantize to zero";
     THRESHOLD_UNREACHABLE = "SNN0603", exit 3, "a threshold cannot be reached";
     LIKELY_INPUT_SCALE = "SNN0604", exit 3, "a scale rests on likely input, not on the largest possible";
+    FAR_FROM_RESET = "SNN0605", exit 3, "membranes that start far from their reset leave thresholds few steps";
     // SNN07xx: emulate
     WRONG_CHIP = "SNN0701", exit 3, "the image was built for another hardware model";
     STATE_OVERFLOW = "SNN0702", exit 3, "a register overflowed while the network ran";

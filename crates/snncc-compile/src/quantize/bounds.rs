@@ -39,19 +39,20 @@ pub(super) struct Drive {
     pub(super) positive: Vec<f64>,
     /// Sum of negative weights (0 or less).
     pub(super) negative: Vec<f64>,
-    /// Largest magnitude of a weight.
+    /// Largest magnitude of a weight that is not a whole.
     pub(super) largest: Vec<f64>,
     mean: Vec<f64>,
     variance: Vec<f64>,
 }
 
 impl Drive {
-    /// Adds up the rows of all projections onto `neurons` neurons, but for the one of index `reset`, which is no input.
-    pub(super) fn new(neurons: usize, projections: &[Rows<'_>], reset: Option<usize>) -> Self {
+    /// Adds up the rows of all projections onto `neurons` neurons, but for the one of index `reset`, which is no input. The
+    /// weights of some are `wholes`, exact at every scale.
+    pub(super) fn new(neurons: usize, projections: &[Rows<'_>], wholes: &[bool], reset: Option<usize>) -> Self {
         let zeros = || vec![0.0; neurons];
         let mut drive =
             Self { positive: zeros(), negative: zeros(), largest: zeros(), mean: zeros(), variance: zeros() };
-        for (_, rows) in projections.iter().enumerate().filter(|(index, _)| Some(*index) != reset) {
+        for (index, rows) in projections.iter().enumerate().filter(|(index, _)| Some(*index) != reset) {
             for row in 0..rows.len() {
                 let (mut positive, mut negative, mut largest) = (0.0, 0.0, 0.0_f64);
                 let (mut mean, mut variance) = (0.0, 0.0);
@@ -59,7 +60,7 @@ impl Drive {
                     let rate = if rows.calibrated { *rate } else { ASSUMED_RATE };
                     positive += weight.max(0.0);
                     negative += weight.min(0.0);
-                    largest = largest.max(weight.abs());
+                    largest = if wholes[index] { 0.0 } else { largest.max(weight.abs()) };
                     mean += weight * rate;
                     variance += weight * weight * rate * (1.0 - rate);
                 }

@@ -14,7 +14,9 @@
 //!
 //! **Reset by subtraction** (`lower::neurons`). Without a leak, what a spike takes off must be the threshold itself, or the rate
 //! is wrong by as much: scales are then thresholds that the weight of the reset holds exactly ([`Search::exact_reset`]). A core
-//! that cannot keep all of a current loses about a unit of it per step, so the threshold should have [`MEMBRANE_UNITS`].
+//! that cannot keep all of a current loses about a unit of it per step, so the threshold should have [`MEMBRANE_UNITS`]; and of
+//! a current far above the threshold, where the bias is as far below, it loses a part of it: what that is in the step of the
+//! reset itself, the weight of the reset leaves on.
 
 use super::bounds::{ACCUMULATED_STEPS, Cap, CapBasis, Drive, NeuronFacts, cap, worst_of_subtracting};
 use super::fields::{Changed, Fitter, Registers, WeightFormat};
@@ -52,23 +54,23 @@ pub(super) fn quantize_population(job: &Job<'_>) -> Done {
     let decays = Decays::new(job);
     let mut problems = Vec::new();
     let atoms = Atoms::new(job, &rows);
-    let drive = Drive::new(job.population.len(), &rows, job.reset);
-    let caps = caps(job, &atoms, &formats, &rows, &drive, &decays);
+    let wholes: Vec<bool> = rows.iter().map(|rows| is_whole(job, rows)).collect();
+    let drive = Drive::new(job.population.len(), &rows, &wholes, job.reset);
+    let caps = caps(job, &atoms, &formats, (&rows, &wholes), &drive, &decays);
 
     let mut shrink = 1.0;
     let (scales, rounded) = loop {
         let limits: Vec<f64> = caps.iter().map(|cap| cap.scale * shrink).collect();
         let scales = search(job, &atoms, &rows, &formats, &decays, &limits);
-        let rounded = round(job, &atoms, &rows, &formats, &scales);
+        let rounded = round(job, &atoms, &rows, &formats, &scales, &decays);
         let fits = worst_case_fits(job, &atoms, &rows, &rounded.weights, &scales, &decays, &caps);
         if fits || shrink < 0.97_f64.powi(RETRIES as i32) {
             break (scales, rounded);
         }
         shrink *= 0.97;
     };
-    if let Some(warning) = statistical_warning(job, &atoms, &caps) {
-        problems.push(warning);
-    }
+    problems.extend(statistical_warning(job, &atoms, &caps));
+    problems.extend(offset_warning(job, &atoms, &scales));
 
     let units_per_volt =
         Param::from_values((0..job.population.len()).map(|neuron| atoms.units_per_volt(&scales, neuron)).collect());
@@ -166,7 +168,7 @@ fn caps(
     job: &Job<'_>,
     atoms: &Atoms,
     formats: &[WeightFormat],
-    rows: &[Rows<'_>],
+    (rows, wholes): (&[Rows<'_>], &[bool]),
     drive: &Drive,
     decays: &Decays,
 ) -> Vec<Cap> {
@@ -179,8 +181,9 @@ fn caps(
         0.0
     };
     let (mut full_codes, mut full_units) = (0.0_f64, 0.0_f64);
-    // The weight of a reset is exact or rounded by itself: it asks for no scale.
-    let inputs = rows.iter().zip(formats).enumerate().filter(|(index, _)| job.reset != Some(*index));
+    // The weight of a reset is exact or rounded by itself, and wholes are exact with it: they ask for no scale.
+    let asks = |index: usize| job.reset != Some(index) && !wholes[index];
+    let inputs = rows.iter().zip(formats).enumerate().filter(|(index, _)| asks(*index));
     for (_, (rows, format)) in inputs {
         let largest = rows.weights.iter().fold(0.0_f64, |max, weight| max.max(weight.abs()));
         if largest > 0.0 {
@@ -241,6 +244,17 @@ fn caps(
         Cap { scale: least.scale * norm, ..least }
     };
     (0..atoms.norms.len()).map(per_atom).collect()
+}
+
+/// Whether all weights are thresholds times powers of two, of neurons whose reset is a weight: then what holds that weight
+/// exactly holds these exactly.
+fn is_whole(job: &Job<'_>, rows: &Rows<'_>) -> bool {
+    let of_threshold = |row: usize| {
+        let threshold = job.params.threshold.get(row * rows.neurons_per_row);
+        let mut weights = rows.weights[rows.range(row)].iter().filter(|weight| **weight != 0.0);
+        weights.all(|weight| (weight / threshold).abs().log2().fract() == 0.0)
+    };
+    job.reset.is_some() && (0..rows.len()).all(of_threshold)
 }
 
 /// What a spike of this neuron takes off its current, in volts, if it does.
@@ -318,7 +332,21 @@ fn search(
     .run()
 }
 
-fn round(job: &Job<'_>, atoms: &Atoms, rows: &[Rows<'_>], formats: &[WeightFormat], scales: &Scales) -> Rounded {
+/// What the current of a neuron at its threshold loses beyond the network's leak, in volts, in the step that its reset is on the
+/// way: so much less the reset has to take off. It matters where the membrane is far below what the current is compared as.
+fn lost_while_reset(job: &Job<'_>, decays: &Decays, neuron: usize) -> f64 {
+    let current = job.params.threshold.get(neuron) - job.params.bias.get(neuron);
+    current.max(0.0) * (job.params.current_keep.get(neuron) - decays.u.get(neuron).1).max(0.0)
+}
+
+fn round(
+    job: &Job<'_>,
+    atoms: &Atoms,
+    rows: &[Rows<'_>],
+    formats: &[WeightFormat],
+    scales: &Scales,
+    decays: &Decays,
+) -> Rounded {
     let mut rounded = Rounded { weights: Vec::with_capacity(rows.len()), clipped: Vec::with_capacity(rows.len()) };
     for ((rows, format), q) in rows.iter().zip(formats).zip(&scales.steps) {
         let (step, codes) = (format.step_units(*q), format.codes_at(*q));
@@ -330,6 +358,13 @@ fn round(job: &Job<'_>, atoms: &Atoms, rows: &[Rows<'_>], formats: &[WeightForma
             let rates = rows.calibrated.then(|| rows.rates(row));
             clipped += round_row(&rows.weights[rows.range(row)], rates, units_per_volt / step, codes, &mut row_codes);
             mantissas.extend(row_codes.iter().map(|code| (code << format.shift) as i32));
+        }
+        if job.reset == Some(rounded.weights.len()) {
+            let code = |mantissa: i32| i64::from(mantissa) >> format.shift;
+            for (neuron, mantissa) in mantissas.iter_mut().enumerate() {
+                let lost = lost_while_reset(job, decays, neuron) * atoms.units_per_volt(scales, neuron) / step;
+                *mantissa = ((code(*mantissa) + lost.round() as i64).min(0) << format.shift) as i32;
+            }
         }
         let (exponent, weight_bits, sign_mode) = (format.exponent(*q), job.weight_bits, format.mode);
         rounded.weights.push(IntWeights { mantissas, exponent, weight_bits, sign_mode });
@@ -389,6 +424,35 @@ fn worst_case_fits(
             && current <= Registers::overflow_reach(arithmetic.current_overflow)
             && biased <= Registers::overflow_reach(arithmetic.biased_current_overflow)
     })
+}
+
+/// A warning where membranes start so far from the reset that the bias register, which holds the distance, leaves the
+/// threshold few steps.
+fn offset_warning(job: &Job<'_>, atoms: &Atoms, scales: &Scales) -> Option<Diagnostic> {
+    job.reset?;
+    let unit = job.registers.threshold_unit();
+    let far = |neuron: &usize| {
+        let (threshold, offset) = (job.params.threshold.get(*neuron), job.params.bias.get(*neuron).abs());
+        let fits = THRESHOLD_STEPS * unit * offset <= job.registers.bias_reach() * threshold;
+        !fits && threshold * atoms.units_per_volt(scales, *neuron) < THRESHOLD_STEPS * unit
+    };
+    let count = (0..job.population.len()).filter(far).count();
+    let neuron = (0..job.population.len()).find(far)?;
+    let threshold = job.params.threshold.get(neuron);
+    let message = format!(
+        "`{}`: {count} of {} neuron(s) start far from their reset (neuron {neuron} by {:.0} thresholds); a bias of at most {} \
+         leaves their threshold {:.0} steps of {unit}",
+        job.population.name,
+        job.population.len(),
+        job.params.bias.get(neuron).abs() / threshold,
+        job.registers.bias_reach(),
+        threshold * atoms.units_per_volt(scales, neuron) / unit,
+    );
+    Some(
+        Diagnostic::warning(code::FAR_FROM_RESET, message)
+            .at(job.population.item.clone())
+            .help("if its layers wait for one another, convert the network for fewer steps, or pipelined"),
+    )
 }
 
 fn statistical_warning(job: &Job<'_>, atoms: &Atoms, caps: &[Cap]) -> Option<Diagnostic> {

@@ -69,9 +69,8 @@ pub(crate) fn layer_by_layer(built: &mut Built, steps: u32) -> Result<(), Diagno
     let network = &mut built.network;
     let ranks = ranks(network)?;
     add_constants_once(network, steps)?;
-    let first_step = |rank: u32| rank * (steps - 1) + 1;
     let depth = built.layers.iter().map(|layer| ranks[layer.population]).max().unwrap_or(0);
-    let run_steps = first_step(depth) + steps - 1;
+    let run_steps = run_steps(depth, steps);
     let mut gates: BTreeMap<u32, NodeId> = BTreeMap::new();
     let mut layers = Vec::with_capacity(built.layers.len());
     for layer in &built.layers {
@@ -79,7 +78,7 @@ pub(crate) fn layer_by_layer(built: &mut Built, steps: u32) -> Result<(), Diagno
             unreachable!("bug in snncc: a layer is no neurons")
         };
         let (shape, start) = (neuron.shape.clone().unwrap_or_default(), neuron.v_initial.clone());
-        let first_step = first_step(ranks[layer.population]);
+        let first_step = first_step(ranks[layer.population], steps);
         let mut gate = |step: u32, what: &str| {
             let source = *gates.entry(step).or_insert_with(|| fires_once(network, step, run_steps));
             let name = format!("{}.{what}", layer.name);
@@ -94,12 +93,22 @@ pub(crate) fn layer_by_layer(built: &mut Built, steps: u32) -> Result<(), Diagno
             network.edges.push(Edge { source: shaped, target: layer.population });
             weights
         };
-        let (opens, closes) = (gate(first_step, "open"), gate(first_step + steps, "close"));
+        let (opens, closes) = (gate(first_step, "open"), gate(first_step.saturating_add(steps), "close"));
         layers.push(Held { first_step, hold: LOOSE_HOLD, population: layer.population, start, opens, closes });
     }
     layers.iter().for_each(|layer| layer.write(network));
     built.schedule = Some(LayerSchedule { window_steps: steps, run_steps, layers });
     Ok(())
+}
+
+/// The step in which layers of this rank begin to fire.
+fn first_step(rank: u32, steps: u32) -> u32 {
+    rank.saturating_mul(steps - 1).saturating_add(1)
+}
+
+/// Steps of a sample of a network in which the longest path has `depth` layers.
+pub(crate) fn run_steps(depth: u32, steps: u32) -> u32 {
+    first_step(depth, steps).saturating_add(steps - 1)
 }
 
 /// Lowers the holds to what the layers need on the first `samples` samples: the larger the hold, the less of a chip's range
@@ -242,7 +251,7 @@ fn fires_once(network: &mut Network, step: u32, run_steps: u32) -> NodeId {
     neuron.reset = Reset::ToValue;
     let name = format!("step.{step}");
     let gate = push(network, &name, Node::Neuron(neuron), &[]);
-    let far = (SILENT_RUNS * run_steps.max(step)).next_power_of_two();
+    let far = run_steps.max(step).saturating_mul(SILENT_RUNS).checked_next_power_of_two().unwrap_or(1 << 31);
     let affine = Affine {
         weight: Matrix::Dense(Tensor::new(vec![1, 1], vec![-f64::from(far)])),
         bias: Some(Tensor::vector(vec![1.0])),

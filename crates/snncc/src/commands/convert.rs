@@ -45,6 +45,8 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
         session::print_json(&json!({
             "output": output.display().to_string(),
             "steps": args.steps,
+            "run_steps": { "taken": converted.run_steps(args.steps), "pipelined": args.steps,
+                "layers": converted.layered_steps(args.steps) },
             "neurons": converted.report.iter().map(|layer| layer.neurons).sum::<usize>(),
             "agreement": converted.agreement,
             "early_exit": converted.early_exit,
@@ -148,10 +150,24 @@ fn table(converted: &Converted, steps: u32) -> String {
         "{neurons} spiking neurons; the same class as the trained network on {:.1} % of the calibration samples at {steps} steps",
         converted.agreement * 100.0
     );
+    text += &latency_text(converted, steps);
     if let Some(exit) = &converted.early_exit {
         let _ = writeln!(text, "early exit: {}", exit_text(exit));
     }
     text
+}
+
+/// How long a sample takes, in both schedules.
+fn latency_text(converted: &Converted, steps: u32) -> String {
+    let layered = converted.layered_steps(steps);
+    let holds = converted.report.iter().filter_map(|layer| layer.hold);
+    match holds.reduce(f64::max) {
+        None => format!("latency: {steps} steps a sample; with `--schedule layers` {layered}\n"),
+        Some(hold) => format!(
+            "latency: {layered} steps a sample, since layers wait for all of their input (held by up to {hold} thresholds); \
+             pipelined {steps}\n"
+        ),
+    }
 }
 
 /// What the calibration of an early exit found.

@@ -155,6 +155,54 @@ fn without_data_the_worst_case_of_many_steps_is_kept_where_it_can_be() {
     assert!(neurons(&ir).units_per_volt.get(0) >= 8192.0);
 }
 
+/// Membranes that start `hold` thresholds below the reset, and a source that sends them there.
+fn held(hold: f64) -> Ir {
+    let mut ir = subtracting(3, vec![hold, 0.3, -0.25, hold, 0.02, -0.01], &[1.0, 1.0], 1.0);
+    let Some(IrNeurons::Float(params)) = &mut ir.neurons[OUT] else { panic!("no neurons") };
+    params.bias = Param::Uniform(0.5 - hold);
+    // The hold comes over a projection of its own.
+    let IrWeights::Float(weights) = &mut ir.weights[INPUT] else { panic!("no weights") };
+    (weights[0], weights[3]) = (0.0, 0.0);
+    let opens = projection(0, 1, (3, 2), Connectivity::Dense);
+    ir.graph.projections.push(Projection { name: "opens".to_owned(), ..opens });
+    ir.weights.push(IrWeights::Float(vec![hold, 0.0, 0.0, hold, 0.0, 0.0]));
+    ir
+}
+
+#[test]
+fn what_holds_a_membrane_is_exact_and_asks_for_no_scale() {
+    let opens = ProjectionId(2);
+    for (name, keeps) in [("loihi-emu", 4095), ("brian2-loihi-emu", 4096)] {
+        let target = target(name);
+        let seen = calibration(-34.0, 1.5, 2);
+        let (result, warnings) = run(held(32.0), &target, &Options::default(), Some(&seen));
+        let ir = result.unwrap();
+        assert!(!warnings.codes().contains(&"SNN0605"), "{:?}", warnings.0);
+        let thresholds = thresholds(&ir, &target, 2);
+        let opened: Vec<i64> = units(&ir, &target, opens).into_iter().filter(|units| *units != 0).collect();
+        assert_eq!(opened, thresholds.iter().map(|threshold| 32 * threshold).collect::<Vec<_>>(), "{name}");
+        // The largest weight but the hold uses nearly all codes, as without a hold.
+        let largest = ir.weights[INPUT].mantissas.iter().map(|mantissa| mantissa.abs()).max().unwrap();
+        assert!(largest >= 120, "{name}: {largest}");
+        // A current of 32.5 thresholds loses 32.5 of 4,096 parts of one in the step of the reset.
+        for (reset, threshold) in units(&ir, &target, RESET).iter().zip(thresholds) {
+            let lost = 32.5 * threshold as f64 * (1.0 - f64::from(keeps) / 4096.0);
+            let step = (threshold as f64 / 128.0).max(64.0);
+            let error = (-*reset as f64 - (threshold as f64 - lost)).abs();
+            assert!(error <= step / 2.0 + 1.0, "{name}: {reset} {threshold} {lost}");
+        }
+    }
+}
+
+#[test]
+fn membranes_that_start_too_far_away_are_told() {
+    let seen = calibration(-1100.0, 1.5, 2);
+    let (result, warnings) = run(held(1024.0), &target("loihi-emu"), &Options::default(), Some(&seen));
+    assert!(result.is_ok());
+    let told = warnings.0.iter().find(|warning| warning.code.number() == "SNN0605").unwrap();
+    assert!(told.message.contains("2 of 2 neuron(s)") && told.message.contains("by 1024 thresholds"), "{}", told.message);
+}
+
 #[test]
 fn a_leak_asks_for_no_exact_reset_and_a_bias_is_an_offset() {
     let target = target("loihi-emu");
