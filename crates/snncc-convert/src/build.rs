@@ -15,7 +15,6 @@ mod value;
 
 pub use schedule::{Held, LayerSchedule};
 
-
 pub(crate) use emit::not_gated;
 
 use crate::options::{ConvertOptions, NeuronKind, ReadoutChoice, Schedule};

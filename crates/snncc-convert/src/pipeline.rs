@@ -278,7 +278,10 @@ fn check_schedule(ann: &Ann, data: &CalibrationData<'_>, options: &ConvertOption
     } else if options.filter.is_some() {
         ("know when their input has ended, which a synaptic filter puts off", "leave the filter out")
     } else if matches!(options.readout, ReadoutChoice::Filtered { .. }) {
-        ("are read when the last one has fired, of which a filtered readout forgets the first steps", "read the membrane")
+        (
+            "are read when the last one has fired, of which a filtered readout forgets the first steps",
+            "read the membrane",
+        )
     } else if options.max_pool == MaxPooling::Gated {
         ("have no gates, which choose while spikes still come", "take the tree of maxima")
     } else if data.coding() == Coding::ConstantCurrent {

@@ -4,7 +4,8 @@ use crate::values;
 use clap::{Args, ValueEnum};
 use snncc_convert::ConvertOptions;
 use snncc_convert::options::{
-    Balance, BalanceForm, Correction, Filter, FiringRate, MaxPooling, NeuronKind, ReadoutChoice, Schedule, Swap, is_part,
+    Balance, BalanceForm, Correction, Filter, FiringRate, MaxPooling, NeuronKind, ReadoutChoice, Schedule, Swap,
+    is_part,
 };
 use snncc_ids::{Diagnostic, code, did_you_mean};
 use snncc_ir::ann::{Activation, SoftLif};

@@ -5,8 +5,8 @@ use crate::files::InputFile;
 use crate::session::{Failure, Session};
 use crate::values::{InputValue, RangeValue};
 use snncc_data::{
-    Coding, DEFAULT_DELTA, Encoded, HostBias, InputCoding, PortStimulus, SampleValues, Samples, Stimulus, clipped_values,
-    encode_with,
+    Coding, DEFAULT_DELTA, Encoded, HostBias, InputCoding, PortStimulus, SampleValues, Samples, Stimulus,
+    clipped_values, encode_with,
 };
 use snncc_formats::data_files::{DataKind, read_labels, read_samples};
 use snncc_ids::{Diagnostic, Diagnostics, ProjectionId, code, did_you_mean};

@@ -91,6 +91,23 @@ fn filters_trade_variance_for_time() {
 }
 
 #[test]
+fn a_filter_runs_on_the_chip_where_spikes_reset_to_a_value() {
+    let place = Place::example("digits-mlp");
+    let sweep = format!("sweep {DATA} --target loihi-emu --dt 1ms --steps 16 --vary tau=2ms --json");
+    let row = |flags: &str| place.run(&format!("{sweep} {flags}")).exits(0).json()["rows"][0].clone();
+    let subtracting = row("");
+    assert_eq!((&subtracting["run_on"], subtracting["energy_fj_per_sample"].is_null()), (&"float".into(), true));
+    let why = subtracting["error"].as_str().unwrap();
+    assert!(
+        why.starts_with("ran in floats, since the chip refuses it: SNN0205: ") && why.contains("to-value"),
+        "{why}"
+    );
+    let resetting = row("--neuron-reset to-value");
+    assert_eq!((&resetting["run_on"], resetting["error"].is_null()), (&"chip".into(), true));
+    assert!(resetting["energy_fj_per_sample"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn wrong_sweeps_are_refused() {
     let place = Place::example("digits-mlp");
     let refuse = |flags: &str, text: &str| {

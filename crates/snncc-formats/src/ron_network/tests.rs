@@ -433,7 +433,9 @@ fn defaults_of_a_run_are_checked() {
         format!("(schema: 1, nodes: {{\"in\": Input(shape: 4), \"a\": I()}}, edges: [(\"in\", \"a\")], run: ({run}))")
     };
     let network =
-        read(&text("coding: \"constant\", ranges: {\"in\": (-1, 3e2)}, early_exit: (margin: 2), input_steps: 3")).unwrap().network;
+        read(&text("coding: \"constant\", ranges: {\"in\": (-1, 3e2)}, early_exit: (margin: 2), input_steps: 3"))
+            .unwrap()
+            .network;
     // A coding has one name in networks.
     let expected = RunDefaults {
         coding: Some("current".into()),

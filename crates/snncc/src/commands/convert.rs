@@ -5,10 +5,13 @@ use crate::conversion::{self, Request};
 use crate::output::write_atomically;
 use crate::session::{self, Outcome, Session};
 use serde_json::json;
+use snncc_convert::build::MemoryKind;
 use snncc_convert::early_exit::CONFIDENCE;
+use snncc_convert::options::{Filter, NeuronKind};
 use snncc_convert::{Converted, ExitCalibration, LayerReport, WeightOutcome, WeightReport};
 use snncc_formats::{nir, ron_network};
 use snncc_ids::{Diagnostic, code};
+use snncc_ir::network::Reset;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -58,9 +61,24 @@ pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
     } else {
         session::print(&table(&converted, args.steps));
     }
+    if refused_filter(&converted, args) {
+        session.note(
+            "note: on chips a synaptic filter takes the place in which spikes subtract (SNN0205): this network runs in floats; \
+             with `--neuron-reset to-value` it compiles",
+        );
+    }
     let target = args.target.as_deref().unwrap_or("loihi-emu");
     session.next(&format!("snncc compile {} --target {target}", output.display()));
     Ok(0)
+}
+
+/// Whether there is a filter in front of neurons whose spikes subtract: a compartment's current cannot be both.
+fn refused_filter(converted: &Converted, args: &ConvertArgs) -> bool {
+    let integrates = converted.layers.iter().any(|layer| layer.memory == MemoryKind::Integrates);
+    matches!(converted.filter, Some(Filter::Lowpass { .. }))
+        && args.conversion.neuron == NeuronKind::IntegrateAndFire
+        && args.conversion.reset() == Reset::BySubtraction
+        && integrates
 }
 
 /// A spiking network that is only written in the other format.

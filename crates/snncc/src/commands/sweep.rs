@@ -232,7 +232,9 @@ fn evaluate(session: &mut Session, experiment: &Experiment<'_>, spiking: &Spikin
     let in_floats = row.run_on.is_none() && (experiment.target.is_none() || point.tau_s.is_some());
     if in_floats || (point.wants_variance && row.run_on.is_some()) {
         match float_row(spiking, point).transpose()? {
-            Ok(float) if in_floats => row = Row { error: row.error.map(|error| in_floats_because(&error, point)), ..float },
+            Ok(float) if in_floats => {
+                row = Row { error: row.error.map(|error| in_floats_because(&error, point)), ..float }
+            }
             Ok(float) => (row.variance, row.variance_formula) = (float.variance, float.variance_formula),
             Err(problems) => row.error = row.error.or_else(|| Some(reason(&problems))),
         }

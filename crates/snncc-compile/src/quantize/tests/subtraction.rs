@@ -200,7 +200,11 @@ fn membranes_that_start_too_far_away_are_told() {
     let (result, warnings) = run(held(1024.0), &target("loihi-emu"), &Options::default(), Some(&seen));
     assert!(result.is_ok());
     let told = warnings.0.iter().find(|warning| warning.code.number() == "SNN0605").unwrap();
-    assert!(told.message.contains("2 of 2 neuron(s)") && told.message.contains("by 1024 thresholds"), "{}", told.message);
+    assert!(
+        told.message.contains("2 of 2 neuron(s)") && told.message.contains("by 1024 thresholds"),
+        "{}",
+        told.message
+    );
 }
 
 #[test]
