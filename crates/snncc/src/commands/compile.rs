@@ -7,11 +7,12 @@ use crate::conversion;
 use crate::data::{self, DataRequest};
 use crate::files::sha256_hex;
 use crate::host::OnHost;
+use crate::integers::compartment_files;
 use crate::load::{self, LoadedNetwork, LoadedTarget};
 use crate::machine;
 use crate::output::{
     DIAGNOSTICS, Existing, FAILED, HOST_COSTS_FILE, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT,
-    existing, network_files, quantized_files, write_file,
+    existing, network_files, write_file,
 };
 use crate::session::{self, Failure, Outcome, Session, print_json};
 use crate::stage_text;
@@ -261,7 +262,7 @@ pub(crate) fn write(
         .report(session, &Results { quantized: Some(quantized), image: Some(&compiled.image), ..Results::default() });
     debug_assert_eq!(report.check_totals(), Ok(()));
     let program = compiled.image.to_bytes();
-    write_files(session, job, Written { folder, manifest, texts }, &report, program, quantized_files(quantized))?;
+    write_files(session, job, Written { folder, manifest, texts }, &report, program, compartment_files(quantized))?;
     Ok(report)
 }
 
