@@ -129,6 +129,9 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
+    /// Target: the name of a built-in one (see `snncc targets list`), or a .ron file.
+    #[arg(short, long, default_value = "loihi-emu")]
+    pub(crate) target: String,
     /// Keep the files here instead of in a temporary place.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,

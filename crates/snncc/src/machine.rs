@@ -41,21 +41,33 @@ fn core_of(target: &Target) -> &SpinnakerCore {
 /// SNN0205 for each of them.
 pub(crate) fn check_options(job: &Job<'_>) -> Result<(), Diagnostics> {
     let mut problems = Diagnostics::new();
-    let mut refuse = |is_given: bool, what: &str| {
+    let mut refuse = |is_given: bool, what: &str, why: &str| {
         if is_given {
-            let message = format!("{what}: SpiNNaker-like machines have no such thing");
-            problems.push(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).help("leave it out"));
+            let message = format!("{what}: not on SpiNNaker-like machines");
+            let problem = Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).note(why);
+            problems.push(problem.help("leave it out"));
         }
     };
-    let mapping = &job.options.mapping;
-    refuse(!mapping.pins.is_empty(), "pins of neurons to cores");
-    refuse(!mapping.reserved_cores.is_empty(), "reserved cores (list them as dead in the target)");
-    refuse(!mapping.exclusive.is_empty(), "exclusive cores (a core has one population)");
-    refuse(!mapping.split.is_empty(), "a least number of cores");
-    let bits = core_of(&job.target.target).formats.weight_bits.0;
-    refuse(job.options.weight_bits.is_some_and(|wanted| wanted != bits), "weights of another width than 16 bits");
-    refuse(job.options.strategy != QuantizeStrategy::Calibrated, "the quantizer's rules of another tool");
-    refuse(job.options.overflow != OverflowPolicy::Error, "values that may overflow their field");
+    let (mapping, bits) = (&job.options.mapping, core_of(&job.target.target).formats.weight_bits.0);
+    let widths = format!("a synapse word has {bits} bits of weight");
+    let overflow =
+        "a slot of a ring buffer saturates in any case, and is counted; other values have no form beyond theirs";
+    refuse(
+        !mapping.pins.is_empty(),
+        "pins of neurons to cores",
+        "slices of populations go where packets have short ways",
+    );
+    refuse(
+        !mapping.reserved_cores.is_empty(),
+        "reserved cores",
+        "a target lists cores that are not to be used as dead",
+    );
+    refuse(!mapping.exclusive.is_empty(), "exclusive cores", "every core has a single population");
+    refuse(!mapping.split.is_empty(), "a least number of cores", "slices are as large as their memories allow");
+    refuse(job.options.weight_bits.is_some_and(|wanted| wanted != bits), "weights of another width", &widths);
+    let nengo = "the rules of NengoLoihi are those of a Loihi chip's registers";
+    refuse(job.options.strategy != QuantizeStrategy::Calibrated, "the quantizer's rules of another tool", nengo);
+    refuse(job.options.overflow != OverflowPolicy::Error, "values that may overflow their field", overflow);
     problems.into_result(()).map(|_| ())
 }
 

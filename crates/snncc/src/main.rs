@@ -21,6 +21,7 @@ mod load;
 mod machine;
 mod machine_image;
 mod machine_reports;
+mod machine_text;
 mod output;
 mod report;
 mod running;

@@ -4,7 +4,7 @@ use super::Inspected;
 use serde_json::{Value, json};
 use snncc_chip::Target;
 use snncc_ids::CoreId;
-use snncc_image::{BlockLayout, CoreImage, Entry, Image, Location, OutAxon, ResetModel, decode_list};
+use snncc_image::{AxonTarget, BlockLayout, CoreImage, Entry, Image, Location, ResetModel, decode_list};
 
 /// An image with the target it was made for.
 pub(super) struct Program<'a> {
@@ -50,8 +50,8 @@ impl Program<'_> {
     }
 
     /// What out-axons lead to.
-    fn axon_rows(&self, axons: &[OutAxon]) -> Vec<Value> {
-        let row = |axon: &OutAxon| {
+    fn axon_rows(&self, axons: &[AxonTarget]) -> Vec<Value> {
+        let row = |axon: &AxonTarget| {
             let target = self.image_of(axon.core);
             let (synapses, words) = target.map_or((0, [0, 0]), |target| self.axon(target, axon.axon));
             json!({
@@ -63,7 +63,7 @@ impl Program<'_> {
     }
 
     /// Out-axons of a neuron, or of an element of an input.
-    fn axons(&self, name: &str, neuron: u32) -> Result<&[OutAxon], String> {
+    fn axons(&self, name: &str, neuron: u32) -> Result<&[AxonTarget], String> {
         if let Some(port) = self.image.inputs.iter().find(|port| port.name == name) {
             return Ok(port.axons.row(neuron as usize));
         }
