@@ -60,18 +60,16 @@ impl<'a> View<'a> {
     }
 
     fn neurons(&self, core: u32) -> Result<&'a NeuronCore, String> {
-        match &self.application(core)?.program {
-            CoreProgram::Neurons(neurons) => Ok(neurons),
-            CoreProgram::Injector(_) => {
-                Err(format!("core {} sends for the host and has no neurons", self.core_name(core)))
-            }
-        }
+        let CoreProgram::Neurons(neurons) = &self.application(core)?.program else {
+            return Err(format!("core {} has no neurons", self.core_name(core)));
+        };
+        Ok(neurons)
     }
 
     fn row(&self, core: u32, application: &ApplicationCore) -> Value {
         let words = match &application.program {
             CoreProgram::Neurons(neurons) => neurons.synaptic_words.len(),
-            CoreProgram::Injector(_) => 0,
+            _ => 0,
         };
         json!({
             "core": self.core_name(core), "layer": self.slice(core), "sources": application.sources(),
@@ -266,23 +264,22 @@ impl Inspected for View<'_> {
             let used = |used: &snncc_report::ResourceUse| json!({ "resource": used.resource, "used": used.used, "available": used.available, "unit": used.unit });
             value["resources"] = json!(row.resources.iter().map(used).collect::<Vec<_>>());
         }
-        match &application.program {
-            CoreProgram::Injector(_) => value["program"] = json!("sends packets for the host"),
-            CoreProgram::Neurons(neurons) => {
-                let memories = self.memories(neurons, number)?;
-                let format = memories.parameters.format;
-                let rows: u64 = memories.blocks.iter().map(|block| u64::from(block.rows)).sum();
-                value["program"] = json!(if neurons.kind.is_delta { "delta" } else { "exponential currents" });
-                value["start_step"] = json!(neurons.start_step);
-                value["rows"] = json!(rows);
-                value["synaptic_words"] = json!(neurons.synaptic_words.len());
-                value["target_bits"] = json!(format.target_bits);
-                value["type_bits"] = json!(format.type_bits);
-                value["delay_slots"] = json!(format.slots());
-                value["left_shifts"] = json!(memories.parameters.left_shifts);
-                value["population_table"] = json!(self.table(neurons, &memories));
-            }
-        }
+        let CoreProgram::Neurons(neurons) = &application.program else {
+            value["program"] = json!("sends packets, has no neurons");
+            return Ok(value);
+        };
+        let memories = self.memories(neurons, number)?;
+        let format = memories.parameters.format;
+        let rows: u64 = memories.blocks.iter().map(|block| u64::from(block.rows)).sum();
+        value["program"] = json!(if neurons.kind.is_delta { "delta" } else { "exponential currents" });
+        value["start_step"] = json!(neurons.start_step);
+        value["rows"] = json!(rows);
+        value["synaptic_words"] = json!(neurons.synaptic_words.len());
+        value["target_bits"] = json!(format.target_bits);
+        value["type_bits"] = json!(format.type_bits);
+        value["delay_slots"] = json!(format.slots());
+        value["left_shifts"] = json!(memories.parameters.left_shifts);
+        value["population_table"] = json!(self.table(neurons, &memories));
         Ok(value)
     }
 
