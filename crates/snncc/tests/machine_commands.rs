@@ -188,7 +188,7 @@ fn an_image_is_inspected() {
 
     // An image alone, and what is not there.
     std::fs::copy(place.path("out/program.snnbin"), place.path("alone.snnbin")).unwrap();
-    assert!(place.run("inspect alone.snnbin --core 1").exits(0).stdout.contains("population table"));
+    assert!(place.run(&format!("inspect alone.snnbin --core {core}")).exits(0).stdout.contains("population table"));
     for (arguments, expected) in [
         ("--neuron hiden[0]", "did you mean `hidden`?"),
         ("--neuron hidden[2]", "has 2 neurons"),
