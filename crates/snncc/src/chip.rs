@@ -19,9 +19,9 @@ const ABSTRACT_TICK_S: f64 = 1e-3;
 
 /// A loaded program. Immutable: emulators on any number of threads share it.
 pub(crate) enum ChipProgram {
-    Compartments(Program),
+    Compartments(Box<Program>),
     Machine {
-        program: SpinnakerProgram,
+        program: Box<SpinnakerProgram>,
         /// Length of a tick in picoseconds.
         tick_ps: u64,
     },
@@ -60,12 +60,14 @@ impl ChipProgram {
     pub(crate) fn load(opened: &Opened, dt_s: Option<f64>) -> Result<Self, Diagnostics> {
         let target = &opened.target;
         match &opened.image {
-            AnyImage::Compartments(image) => Program::load(image, target).map(Self::Compartments),
+            AnyImage::Compartments(image) => {
+                Program::load(image, target).map(|program| Self::Compartments(Box::new(program)))
+            }
             AnyImage::Spinnaker(image) => {
                 let machine = SpinnakerMachine::of(target);
                 let program = SpinnakerProgram::load(image, &target.model, &machine, &target.file.costs)?;
                 let tick_ps = (dt_s.unwrap_or(ABSTRACT_TICK_S) * 1e12).round() as u64;
-                Ok(Self::Machine { program, tick_ps })
+                Ok(Self::Machine { program: Box::new(program), tick_ps })
             }
         }
     }
