@@ -395,8 +395,33 @@ fn stimuli_must_match() {
     assert_eq!(code("in1", SpikeTrain::silent(2, 3), Vec::new()), Err("SNN0210"));
     assert_eq!(code("in0", SpikeTrain::silent(3, 3), Vec::new()), Err("SNN0210"));
     assert_eq!(code("in0", SpikeTrain::from_dense(2, &[0, 2]).unwrap(), Vec::new()), Err("SNN0210"));
-    let bias = HostBias { population: "n1".into(), current: vec![1.0] };
-    assert_eq!(code("in0", SpikeTrain::silent(2, 3), vec![bias]), Err("SNN0205"));
+    let bias = |population: &str, current: &[f64]| {
+        let biases = vec![HostBias { population: population.into(), current: current.to_vec() }];
+        code("in0", SpikeTrain::silent(2, 3), biases)
+    };
+    assert_eq!(bias("n1", &[1.0]), Ok(()));
+    assert_eq!((bias("n2", &[1.0]), bias("n1", &[1.0, 2.0])), (Err("SNN0210"), Err("SNN0210")));
+    assert_eq!((bias("n1", &[1e10]), bias("n1", &[f64::NAN])), (Err("SNN0601"), Err("SNN0601")));
+    let twice = [1.0, 2.0].map(|volts| HostBias { population: "n1".into(), current: vec![volts] });
+    assert_eq!(code("in0", SpikeTrain::silent(2, 3), twice.to_vec()), Err("SNN0210"));
+}
+
+#[test]
+fn the_host_writes_constant_inputs_for_one_run() {
+    let mut net = Net::new(1, 1);
+    let neuron = Neuron { i_offset: 3, v_threshold: 1000, ..SUM };
+    net.neurons(0, DELTA, vec![neuron, neuron], 4);
+    let program = net.program();
+    let mut emulator = SpinnakerEmulator::new(&program);
+    // One unit a volt: 3 + 1.5 rounds to the even 4, 3 − 20.2 to −17.
+    let current = HostBias { population: "n0".into(), current: vec![1.5, -20.2] };
+    let stimulus = Stimulus { ports: Vec::new(), host_biases: vec![current] };
+    let run = |emulator: &mut SpinnakerEmulator<'_>, stimulus: &Stimulus| {
+        let trace = emulator.run(&program.prepare(stimulus).unwrap(), 2, &recorded());
+        (trace.details[0].as_ref().unwrap().v.clone(), trace.totals.host_writes)
+    };
+    assert_eq!(run(&mut emulator, &stimulus), (vec![4, -17, 8, -34], 2));
+    assert_eq!(run(&mut emulator, &Stimulus::default()), (vec![3, 3, 6, 6], 0), "the next run has the image's own");
 }
 
 /// An image with a source of two neurons on one chip, whose spikes go to a third neuron and to a delay extension of two stages of

@@ -12,7 +12,7 @@ pub mod table;
 mod write;
 
 pub use delay::DelayExtension;
-pub use dump::{dump, dump_rows};
+pub use dump::{dump, dump_rows, route_text};
 
 use crate::image::{OutputPort, PopulationSymbol};
 

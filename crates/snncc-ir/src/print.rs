@@ -5,6 +5,7 @@ use crate::graph::{Connectivity, Delays, Graph, PopulationRole, Projection};
 use crate::ir::{Ir, IrNeurons, IrWeights, OutputPort};
 use crate::network::{Compartments, Matrix, Network, Node, SynapseDelay};
 use crate::quantized::{IntWeights, QuantizedIr};
+use crate::spinnaker::{NeuronProgram, SpikeReset, SpinnakerIr};
 use crate::tensor::Param;
 use std::fmt::{Display, Write};
 
@@ -242,6 +243,55 @@ pub fn print_quantized(ir: &QuantizedIr) -> String {
             );
         }
         out.push('\n');
+    }
+    outputs(&mut out, &ir.outputs, &ir.graph);
+    out
+}
+
+/// The integer IR of a SpiNNaker-like machine: registers and weights, with what quantization cost.
+pub fn print_spinnaker(ir: &SpinnakerIr) -> String {
+    let mut out = String::from("quantized ir of a SpiNNaker-like machine\n");
+    for (id, population) in ir.graph.populations.iter_with_ids() {
+        let _ = write!(out, "  {} {:?}, latency {}", population.name, population.shape, population.latency_steps);
+        let Some(n) = &ir.neurons[id] else {
+            out.push_str(", input\n");
+            continue;
+        };
+        let program = match n.program {
+            NeuronProgram::CurrentExponential => "exponential currents",
+            NeuronProgram::Delta => "delta",
+        };
+        let reset = match n.reset {
+            SpikeReset::ToValue => format!("reset to {}", param(&n.v_reset)),
+            SpikeReset::BySubtraction => "reset by subtraction".to_string(),
+        };
+        let [excitatory, inhibitory] = &n.synapse_types;
+        let _ =
+            write!(out, ", {program}, keep {}, threshold {}, {reset}", param(&n.membrane_keep), param(&n.v_threshold));
+        let _ = write!(out, ", offset {}, refractory {}", param(&n.i_offset), param(&n.refractory_steps));
+        if n.program == NeuronProgram::CurrentExponential {
+            let (decays, resistance) = ([&excitatory.decay, &inhibitory.decay].map(param), param(&n.resistance));
+            let _ = write!(out, ", R {resistance}, decays {}, {}", decays[0], decays[1]);
+        }
+        let _ = writeln!(
+            out,
+            ", left shifts {}, {}, start {}, units per volt {}",
+            param(&excitatory.left_shift),
+            param(&inhibitory.left_shift),
+            n.start_step,
+            param(&n.units_per_volt)
+        );
+    }
+    for (id, item) in ir.graph.projections.iter_with_ids() {
+        let weights = &ir.weights[id];
+        let range = range_text(weights.iter().map(|weight| f64::from(*weight)));
+        let _ = write!(out, "  {}, weights {range}", projection(item, &ir.graph));
+        let quality = &ir.projection_quality[id];
+        let _ = writeln!(
+            out,
+            ", SQNR {:.1} dB, {} zeroed, {} clipped of {}",
+            quality.sqnr_db, quality.zeroed, quality.clipped, quality.weights
+        );
     }
     outputs(&mut out, &ir.outputs, &ir.graph);
     out

@@ -185,7 +185,7 @@ impl<'a> Setup<'a> {
             [] => layers.iter().map(|layer| layer.latency).max(),
             outputs => outputs.iter().map(|output| latency(output.population)).max(),
         };
-        let integer = IntegerWitness::new(witnesses);
+        let integer = IntegerWitness::new(witnesses.compiled, witnesses.model);
         Ok(Self { witnesses, integer, layers, chip_steps: steps.saturating_add(latest.unwrap_or(0)) })
     }
 

@@ -2,8 +2,9 @@
 
 use snncc_chip::HardwareModel;
 use snncc_data::Stimulus;
-use snncc_ids::{Diagnostic, Diagnostics, code};
-use snncc_ir::QuantizedIr;
+use snncc_ids::{Diagnostic, Diagnostics, PopulationId, code};
+use snncc_ir::spinnaker::SpinnakerIr;
+use snncc_ir::{Graph, PopulationRole, QuantizedIr};
 use snncc_reference::AddedBias;
 
 /// The currents of a stimulus in the chip's units: what each adds to the bias of its neuron.
@@ -18,13 +19,44 @@ pub fn added_bias(
     network: &QuantizedIr,
     model: &HardwareModel,
 ) -> Result<Vec<AddedBias>, Diagnostics> {
+    let add = |id: PopulationId, neuron: usize, current: f64| {
+        let neurons = network.neurons[id].as_ref()?;
+        let own = own_bias(neurons.bias_mantissa.get(neuron), neurons.bias_exponent.get(neuron));
+        let wanted = own as f64 + current * neurons.units_per_volt.get(neuron);
+        Some(register(wanted, model).map(|value| value - own).ok_or(wanted))
+    };
+    bound(stimulus, &network.graph, add)
+}
+
+/// The same for a SpiNNaker-like machine, where the host writes the constant input of neurons before a run: own value and current
+/// are rounded together, to the nearest integer, ties to even.
+///
+/// # Errors
+/// `SNN0210` where a current does not fit a population, `SNN0601` where the sum leaves 32 bits.
+pub(crate) fn machine_added_bias(stimulus: &Stimulus, network: &SpinnakerIr) -> Result<Vec<AddedBias>, Diagnostics> {
+    let add = |id: PopulationId, neuron: usize, current: f64| {
+        let neurons = network.neurons[id].as_ref()?;
+        let own = neurons.i_offset.get(neuron);
+        let wanted = (f64::from(own) + current * neurons.units_per_volt.get(neuron)).round_ties_even();
+        let fits = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&wanted);
+        Some(if fits { Ok(wanted as i64 - i64::from(own)) } else { Err(wanted) })
+    };
+    bound(stimulus, &network.graph, add)
+}
+
+/// What `add` makes of each current: what to add to the bias of a neuron, or the bias that does not fit; `None` for an input.
+fn bound(
+    stimulus: &Stimulus,
+    graph: &Graph,
+    add: impl Fn(PopulationId, usize, f64) -> Option<Result<i64, f64>>,
+) -> Result<Vec<AddedBias>, Diagnostics> {
     let mut faults = Diagnostics::new();
     let mut added = Vec::new();
     for host in &stimulus.host_biases {
         let item = format!("nodes/{}", host.population);
-        let population = network.graph.populations.iter_with_ids().find(|(_, p)| p.name == host.population);
-        let neurons = population.and_then(|(id, _)| network.neurons[id].as_ref());
-        let (Some((id, population)), Some(neurons)) = (population, neurons) else {
+        let found = graph.populations.iter_with_ids().find(|(_, population)| population.name == host.population);
+        let found = found.filter(|(_, population)| population.role == PopulationRole::Neurons);
+        let Some((id, population)) = found else {
             let message = format!("the network has no population `{}` for a host current", host.population);
             faults.push(Diagnostic::error(code::STIMULUS_MISMATCH, message).at(item));
             continue;
@@ -36,14 +68,14 @@ pub fn added_bias(
             continue;
         }
         let mut bias = Vec::with_capacity(host.current.len());
-        for (i, current) in host.current.iter().enumerate() {
-            let own = own_bias(neurons.bias_mantissa.get(i), neurons.bias_exponent.get(i));
-            let wanted = own as f64 + current * neurons.units_per_volt.get(i);
-            match register(wanted, model) {
-                Some(value) => bias.push(value - own),
-                None => {
-                    let message =
-                        format!("the host current of neuron {i} of `{}` needs a bias of {wanted}", host.population);
+        for (neuron, current) in host.current.iter().enumerate() {
+            match add(id, neuron, *current).expect("bug in snncc: a population without neurons") {
+                Ok(value) => bias.push(value),
+                Err(wanted) => {
+                    let message = format!(
+                        "the host current of neuron {neuron} of `{}` needs a bias of {wanted}",
+                        host.population
+                    );
                     faults.push(Diagnostic::error(code::VALUE_OVERFLOWS, message).at(item));
                     break;
                 }

@@ -35,6 +35,7 @@ pub use compiled::Compiled;
 pub use driver::{Plan, verify};
 pub use emulated::EmulatedChip;
 pub use host::added_bias;
+pub use integers::IntegerWitness;
 pub use machine::EmulatedMachine;
 pub use readout::{largest, predicted_by_membrane, predicted_by_spikes};
 pub use verification::{

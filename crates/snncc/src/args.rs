@@ -129,6 +129,9 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
+    /// Target: the name of a built-in one (see `snncc targets list`), or a .ron file.
+    #[arg(short, long, default_value = "loihi-emu")]
+    pub(crate) target: String,
     /// Keep the files here instead of in a temporary place.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -466,12 +469,18 @@ pub(crate) enum ReportFormat {
 pub(crate) struct InspectArgs {
     /// A network (.ron, .nir), an image (.snnbin), or an output folder.
     pub(crate) path: PathBuf,
-    /// Where a neuron sits, with its registers and axons: `fc1[17]`.
+    /// Where a neuron sits, with its registers, and where its spikes go: `fc1[17]`.
     #[arg(long, value_name = "LAYER[N]", value_parser = values::neuron)]
     pub(crate) neuron: Option<(String, u32)>,
+    /// The synapses from the neuron of --neuron to this one: `fc2[3]`.
+    #[arg(long, value_name = "LAYER[N]", requires = "neuron", value_parser = values::neuron)]
+    pub(crate) to: Option<(String, u32)>,
     /// What sits on a core: 'chip0.core3' or '3'.
-    #[arg(long, value_name = "CORE", value_parser = values::core)]
+    #[arg(long, value_name = "CORE", conflicts_with = "neuron", value_parser = values::core)]
     pub(crate) core: Option<values::CoreName>,
+    /// Of a SpiNNaker-like machine, cores and routing table of a chip: '1,2' (x and y) or its number.
+    #[arg(long, value_name = "CHIP", conflicts_with_all = ["neuron", "core"], value_parser = values::chip)]
+    pub(crate) chip: Option<values::ChipName>,
     /// The network lowered to the float IR, or the quantized IR of an output folder.
     #[arg(long)]
     pub(crate) ir: bool,

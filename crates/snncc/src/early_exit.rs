@@ -5,10 +5,11 @@
 //! with latency ℓ, the chip has done `t + ℓ` steps.
 
 use crate::args::EmulateArgs;
+use crate::chip::{ChipRun, Costs, Recording};
 use crate::running::{Running, accuracy};
 use crate::session::{Outcome, Session};
 use serde_json::{Value as Json, json};
-use snncc_emu::{RunOptions, Selection, Trace};
+use snncc_emu::Selection;
 use snncc_image::Readout;
 use snncc_ir::{EarlyExit, Exit, Standing};
 use snncc_report::{Basis, Figure, Table, Value, energy_text, time_text};
@@ -54,26 +55,13 @@ pub(crate) struct Watched {
 #[derive(Clone, Copy)]
 pub(crate) struct Exited {
     pub(crate) exit: Exit,
+    /// From the first chip step on.
     costs: Costs,
-}
-
-/// Modelled, from the first chip step on.
-#[derive(Clone, Copy, Default)]
-struct Costs {
-    time_ps: u128,
-    energy_fj: u128,
 }
 
 struct AfterStep {
     class: u32,
     costs: Costs,
-}
-
-impl Costs {
-    fn add(&mut self, other: Self) {
-        self.time_ps += other.time_ps;
-        self.energy_fj += other.energy_fj;
-    }
 }
 
 impl Watch {
@@ -106,13 +94,12 @@ impl Watch {
         if let (true, Some(steps)) = (is_calibrated, defaults.steps.filter(|steps| *steps != running.data.steps)) {
             session.note(&format!("note: the rule for stopping early was calibrated for {steps} steps"));
         }
-        let (_, _, latency) =
-            running.program.populations().nth(population).expect("bug in snncc: an output of nothing");
+        let (_, latency) = running.program.populations().nth(population).expect("bug in snncc: an output of nothing");
         Ok(Some(Self { population, latency, readout, rule, is_calibrated, by_step: args.accuracy_by_step }))
     }
 
     /// Adds what must be recorded.
-    pub(crate) fn record(&self, options: &mut RunOptions) {
+    pub(crate) fn record(&self, options: &mut Recording) {
         let chosen = match self.readout {
             Readout::Spikes => &mut options.spikes,
             Readout::Membrane => &mut options.states,
@@ -126,8 +113,8 @@ impl Watch {
     }
 
     /// What the output says after each network step.
-    fn standings(&self, running: &Running, trace: &Trace) -> Vec<Standing> {
-        let (steps, population) = (running.data.steps, &trace.populations[self.population]);
+    fn standings(&self, running: &Running, run: &ChipRun) -> Vec<Standing> {
+        let (steps, population) = (running.data.steps, &run.populations()[self.population]);
         let len = population.counts.len();
         let mut values = vec![0.0; len];
         let chip_steps = (1..=steps).map(|step| step.saturating_add(self.latency));
@@ -142,12 +129,12 @@ impl Watch {
             }
             Readout::Membrane => {
                 let voltages = &population.states.as_ref().expect("bug in snncc: states were asked for").v;
-                let name = running.program.populations().nth(self.population).map_or("", |(name, ..)| name);
-                let neurons = running.neurons(name).expect("bug in snncc: an output without neurons");
+                let name = running.program.populations().nth(self.population).map_or("", |(name, _)| name);
+                let (units_per_volt, v_offset) = running.units(name).expect("bug in snncc: an output without neurons");
                 let after = |step: u32| {
                     let voltages = &voltages[(step as usize - 1) * len..][..len];
                     for (at, (value, v)) in values.iter_mut().zip(voltages).enumerate() {
-                        *value = *v as f64 / neurons.units_per_volt.get(at) + neurons.v_offset.get(at);
+                        *value = *v as f64 / units_per_volt.get(at) + v_offset.get(at);
                     }
                     Standing::of(&values)
                 };
@@ -157,24 +144,22 @@ impl Watch {
     }
 
     /// Looks at a run.
-    pub(crate) fn look(&self, running: &Running, trace: &Trace) -> Watched {
-        let standings = self.standings(running, trace);
+    pub(crate) fn look(&self, running: &Running, run: &ChipRun) -> Watched {
+        let standings = self.standings(running, run);
+        let costs = run.step_costs();
         let costs_until = |step: u32| {
-            let mut costs = Costs::default();
-            for record in &trace.step_records[..step.saturating_add(self.latency) as usize] {
-                costs.add(Costs { time_ps: record.time_ps.into(), energy_fj: record.energy.total_fj().into() });
-            }
-            costs
+            let mut sum = Costs::default();
+            costs[..step.saturating_add(self.latency) as usize].iter().for_each(|costs| sum.add(*costs));
+            sum
         };
         let exit = self.rule.and_then(|rule| rule.exit(&standings));
         let exit = exit.map(|exit| Exited { exit, costs: costs_until(exit.step) });
         let mut steps = Vec::new();
         if self.by_step {
-            let mut costs = costs_until(0);
-            let records = &trace.step_records[self.latency as usize..];
-            for (standing, record) in standings.iter().zip(records) {
-                costs.add(Costs { time_ps: record.time_ps.into(), energy_fj: record.energy.total_fj().into() });
-                steps.push(AfterStep { class: standing.class, costs });
+            let mut sum = costs_until(0);
+            for (standing, costs) in standings.iter().zip(&costs[self.latency as usize..]) {
+                sum.add(*costs);
+                steps.push(AfterStep { class: standing.class, costs: sum });
             }
         }
         Watched { exit, steps }

@@ -2,21 +2,22 @@
 //! `sweep` share.
 
 use crate::args::MappingArgs;
+use crate::chip::ChipProgram;
 use crate::commands::compile::manifest;
 use crate::compilation::{Follower, Job, apply_overrides, options};
 use crate::conversion::{self, Model, Request};
 use crate::conversion_args::ConversionArgs;
 use crate::data::{self, Data, DataRequest};
+use crate::integers::Integers;
 use crate::ledger_args::ExperimentArgs;
 use crate::load::{LoadedNetwork, LoadedTarget};
-use crate::output::Opened;
+use crate::machine::is_machine;
+use crate::output::{AnyImage, Opened};
 use crate::running::Running;
 use crate::session::{Outcome, Session};
 use crate::values::InputValue;
 use snncc_convert::Converted;
-use snncc_emu::Program;
 use snncc_ids::{Diagnostic, Diagnostics};
-use snncc_ir::QuantizedIr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,12 +35,6 @@ pub(crate) struct Spiking {
     pub(crate) data: Arc<Data>,
 }
 
-/// A compiled network, ready to run.
-pub(crate) struct OnChip {
-    pub(crate) running: Running,
-    pub(crate) quantized: QuantizedIr,
-}
-
 /// A part of the work: its result, and warnings.
 pub(crate) type Step<T> = Result<(T, Vec<Diagnostic>), Diagnostics>;
 
@@ -54,13 +49,6 @@ impl<'a> Experiment<'a> {
             return Err(session.usage(&message));
         }
         let target = args.target.as_deref().map(|name| crate::load::target(session, name)).transpose()?;
-        if let Some(target) = target.as_ref().filter(|target| crate::machine::is_machine(&target.target)) {
-            let message = format!(
-                "`{}` is a SpiNNaker-like machine; only chips with compartments are tried here",
-                target.target.name()
-            );
-            return Err(session.usage(&message));
-        }
         Ok(Self { args, model: conversion::read(session, &args.model)?, target })
     }
 
@@ -112,14 +100,14 @@ impl<'a> Experiment<'a> {
         data::read(&request, &data::ports_of_network(&network.network, &shapes))
     }
 
-    /// Compiles a converted network for the target.
+    /// Compiles a converted network for the target: a compiled network, ready to run.
     ///
     /// # Errors
     /// What does not fit, or has no form on the chip.
     ///
     /// # Panics
     /// Without a target.
-    pub(crate) fn compile(&self, session: &Session, spiking: &Spiking, weight_bits: Option<u8>) -> Step<OnChip> {
+    pub(crate) fn compile(&self, session: &Session, spiking: &Spiking, weight_bits: Option<u8>) -> Step<Running> {
         let target = self.target.as_ref().expect("bug in snncc: compiled without a target");
         let args = self.args;
         let quantize = crate::args::QuantizeArgs { weight_bits, ..args.quantize.clone() };
@@ -135,18 +123,26 @@ impl<'a> Experiment<'a> {
         let options = options(&network.network, &target.target, &args.lowering, &quantize, &mapping)?;
         let job = Job { network, target, options, calibration: None, host: None };
         let mut follower = Follower::new(session, &[]);
-        let compiled = job.compile(&mut follower).map_err(|stopped| stopped.problems)?;
-        let quantized = compiled.routed.placed().partitioned().ir().clone();
+        let (image, integers) = match is_machine(&target.target) {
+            true => {
+                let compiled = job.compile_for_machine(&mut follower).map_err(|stopped| stopped.problems)?;
+                (AnyImage::Spinnaker(compiled.image), Integers::Spinnaker(compiled.ir))
+            }
+            false => {
+                let compiled = job.compile(&mut follower).map_err(|stopped| stopped.problems)?;
+                let quantized = compiled.routed.placed().partitioned().ir().clone();
+                (AnyImage::Compartments(compiled.image), Integers::Compartments(quantized))
+            }
+        };
         let opened = Opened {
             folder: PathBuf::new(),
             manifest: manifest(&job, &network.inputs, Vec::new()),
             target: target.target.clone(),
-            image: compiled.image,
+            image,
         };
-        let program = Program::load(&opened.image, &opened.target)?;
-        let units = Some(quantized.clone());
-        let running = Running::new(opened, program, network.network.clone(), spiking.data.clone(), units, None)?;
-        Ok((OnChip { running, quantized }, follower.warnings))
+        let program = ChipProgram::load(&opened, network.network.dt_s)?;
+        let running = Running::new(opened, program, network.network.clone(), spiking.data.clone(), None)?;
+        Ok((running.with_integers(integers), follower.warnings))
     }
 
     /// The last part of the model's path.

@@ -5,6 +5,7 @@
 
 mod args;
 mod calibrate;
+mod chip;
 mod commands;
 mod compilation;
 mod conversion;
@@ -14,16 +15,20 @@ mod early_exit;
 mod evaluation;
 mod files;
 mod host;
+mod integers;
 mod ledger_args;
 mod load;
 mod machine;
+mod machine_image;
 mod machine_reports;
+mod machine_text;
 mod output;
 mod report;
 mod running;
 mod session;
 mod show;
 mod stage_text;
+mod sums;
 mod values;
 
 use args::Cli;

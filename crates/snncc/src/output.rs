@@ -4,15 +4,15 @@
 //! `--force` its files are carried over.
 
 use crate::files::sha256_hex;
+use crate::integers::{Integers, STRUCTURE, WEIGHTS};
+use crate::machine::is_machine;
 use serde::{Deserialize, Serialize};
 use snncc_chip::{HardwareModel, HostCosts, Target, TargetFile};
 use snncc_formats::ron_network::{read_network, write_network};
-use snncc_formats::tensor_files::{AnyTensor, read_npz, write_npz};
-use snncc_ids::{Diagnostic, Diagnostics, Id, ProjectionId, code};
-use snncc_image::Image;
+use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::spinnaker::SpinnakerImage;
-use snncc_ir::spinnaker::SpinnakerIr;
-use snncc_ir::{Network, PopulationRole, QuantizedIr, Tensor};
+use snncc_image::{Image, PopulationSymbol};
+use snncc_ir::{Graph, Network, PopulationRole};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -35,8 +35,6 @@ pub(crate) const FAILED: &str = "failed";
 const MANIFEST_SCHEMA: u32 = 1;
 /// Tensors of more values than this go into the `.npz` file beside `network.ron`.
 const INLINE_VALUES: usize = 32;
-/// Most bytes of one array of our own files.
-const ARRAY_LIMIT_BYTES: u64 = 16 << 30;
 
 /// Entries of an output folder that belong to snncc.
 fn is_own(name: &str) -> bool {
@@ -335,89 +333,94 @@ pub(crate) fn network_files(folder: &str, network: &Network) -> Vec<(String, Vec
     files
 }
 
-/// Name of a projection's mantissas in `quantized/weights.npz`.
-fn weights_name(projection: ProjectionId) -> String {
-    format!("weights{:04}", projection.0)
+/// A placement image of either family of chips.
+pub(crate) enum AnyImage {
+    Compartments(Image),
+    Spinnaker(SpinnakerImage),
 }
 
-/// The files of `quantized/`: structure and registers as RON, weights as `.npz` in the order of the projections.
-pub(crate) fn quantized_files(ir: &QuantizedIr) -> Vec<(String, Vec<u8>)> {
-    let mut structure = ir.clone();
-    let take = |id| std::mem::take(&mut structure.weights[id].mantissas);
-    let weights = ir.graph.projections.ids().map(take).collect();
-    files_of_quantized(&structure, weights)
-}
-
-/// The same for SpiNNaker-like machines.
-pub(crate) fn spinnaker_files(ir: &SpinnakerIr) -> Vec<(String, Vec<u8>)> {
-    let mut structure = ir.clone();
-    let weights = structure.weights.iter_mut().map(std::mem::take).collect();
-    files_of_quantized(&structure, weights)
-}
-
-fn files_of_quantized(structure: &impl Serialize, weights: Vec<Vec<i32>>) -> Vec<(String, Vec<u8>)> {
-    let named = weights.into_iter().enumerate();
-    let arrays: Vec<(String, AnyTensor)> =
-        named.map(|(at, weights)| (weights_name(ProjectionId::new(at)), Tensor::vector(weights).into())).collect();
-    let text = ron::ser::to_string_pretty(structure, ron::ser::PrettyConfig::default().depth_limit(5));
-    let text = text.expect("bug in snncc: the integer IR is always serializable") + "\n";
-    vec![
-        ("quantized/quantized.ron".to_owned(), text.into_bytes()),
-        ("quantized/weights.npz".to_owned(), write_npz(&arrays)),
-    ]
-}
-
-/// Reads an integer IR back.
-fn read_quantized(text: &str, weights: &[u8]) -> Result<QuantizedIr, String> {
-    let mut ir: QuantizedIr = ron::from_str(text).map_err(|error| error.to_string())?;
-    if ir.weights.len() != ir.graph.projections.len() {
-        return Err("it has not as many weights as projections".to_owned());
+impl AnyImage {
+    /// Reads an image for a chip of the target's kind.
+    ///
+    /// # Errors
+    /// `SNN0109` for one that is damaged, `SNN0701` for one of another kind of chip.
+    pub(crate) fn from_bytes(bytes: &[u8], target: &Target) -> Result<Self, Diagnostics> {
+        match is_machine(target) {
+            true => SpinnakerImage::from_bytes(bytes).map(Self::Spinnaker),
+            false => Image::from_bytes(bytes).map(Self::Compartments),
+        }
     }
-    for index in 0..ir.weights.len() {
-        let id = ProjectionId::new(index);
-        let array = read_npz(weights, &weights_name(id), ARRAY_LIMIT_BYTES)?;
-        ir.weights[id].mantissas = array.to_i32()?.data;
-    }
-    ir.check()?;
-    Ok(ir)
-}
 
-/// Reads an integer IR of a SpiNNaker-like machine back.
-fn read_spinnaker(text: &str, weights: &[u8]) -> Result<SpinnakerIr, String> {
-    let mut ir: SpinnakerIr = ron::from_str(text).map_err(|error| error.to_string())?;
-    if ir.weights.len() != ir.graph.projections.len() {
-        return Err("it has not as many weights as projections".to_owned());
+    /// Populations of neurons; of a SpiNNaker-like machine a compartment is the index of a neuron on its core.
+    pub(crate) fn populations(&self) -> &[PopulationSymbol] {
+        match self {
+            Self::Compartments(image) => &image.populations,
+            Self::Spinnaker(image) => &image.populations,
+        }
     }
-    for (at, known) in ir.weights.iter_mut().enumerate() {
-        *known = read_npz(weights, &weights_name(ProjectionId::new(at)), ARRAY_LIMIT_BYTES)?.to_i32()?.data;
+
+    /// Elements of an input.
+    fn input_len(&self, name: &str) -> Option<usize> {
+        match self {
+            Self::Compartments(image) => {
+                image.inputs.iter().find(|port| port.name == name).map(|port| port.axons.rows())
+            }
+            Self::Spinnaker(image) => image
+                .inputs
+                .iter()
+                .find(|port| port.name == name)
+                .map(|port| port.injectors.iter().map(|(_, elements)| *elements as usize).sum()),
+        }
     }
-    ir.check()?;
-    Ok(ir)
 }
 
 /// A compiled output folder.
-pub(crate) struct Opened<I = Image> {
+pub(crate) struct Opened {
     pub(crate) folder: PathBuf,
     pub(crate) manifest: Manifest,
     pub(crate) target: Target,
-    pub(crate) image: I,
+    pub(crate) image: AnyImage,
 }
 
-impl<I> Opened<I> {
-    /// Opens an output folder and its program, which `read` decodes.
+impl Opened {
+    /// Opens an output folder and its program.
     ///
     /// # Errors
-    /// As [`Opened::without_program`]; `SNN0101` and `SNN0109` for a program that is missing or damaged.
-    pub(crate) fn open_with(
-        folder: &Path,
-        read: impl FnOnce(&[u8]) -> Result<I, Diagnostics>,
-    ) -> Result<Self, Diagnostics> {
-        let Opened { folder, manifest, target, .. } = Opened::without_program(folder)?;
-        let path = folder.join(PROGRAM);
-        let bytes = std::fs::read(&path).map_err(|error| {
-            Diagnostic::error(code::FILE_UNREADABLE, format!("`{}` cannot be read: {error}", path.display()))
+    /// `SNN0101` for a folder that is none of ours, or lacks a file; `SNN0108` for one of another schema; what the readers of
+    /// target and hardware model say; `SNN0109` for a program that is damaged, `SNN0701` for one of another kind of chip.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Diagnostics> {
+        let shown = folder.display();
+        let unreadable = |message: String| Diagnostic::error(code::FILE_UNREADABLE, message);
+        let text = |name: &str| {
+            std::fs::read_to_string(folder.join(name))
+                .map_err(|error| unreadable(format!("`{shown}/{name}` cannot be read: {error}")))
+        };
+        let manifest = text(MANIFEST).map_err(|error| {
+            error
+                .note(format!("the {MANIFEST} makes a folder one of snncc's"))
+                .help("name the folder that `snncc compile` wrote")
         })?;
-        Ok(Self { image: read(&bytes)?, folder, manifest, target })
+        let manifest: Manifest = serde_json::from_str(&manifest)
+            .map_err(|error| unreadable(format!("`{shown}/{MANIFEST}` is damaged: {error}")))?;
+        if manifest.schema != MANIFEST_SCHEMA {
+            let message = format!(
+                "`{shown}` has schema {} of the output folder; this version reads {MANIFEST_SCHEMA}",
+                manifest.schema
+            );
+            return Err(Diagnostic::error(code::UNSUPPORTED_VERSION, message).into());
+        }
+        if manifest.status != "compiled" {
+            let message = format!("`{shown}` holds a failed compilation, no program");
+            return Err(unreadable(message).help(format!("see `snncc report {shown}`")).into());
+        }
+        let file = TargetFile::from_ron(&manifest.target, &text("target/target.ron")?)?;
+        let model = HardwareModel::from_ron(&manifest.model, &text("target/hardware-model.ron")?)?;
+        let target = Target::new(file, model)?;
+        let path = folder.join(PROGRAM);
+        let bytes = std::fs::read(&path)
+            .map_err(|error| unreadable(format!("`{}` cannot be read: {error}", path.display())))?;
+        let image = AnyImage::from_bytes(&bytes, &target)?;
+        Ok(Self { folder: folder.to_owned(), manifest, target, image })
     }
 
     /// A file whose hash the manifest holds.
@@ -465,108 +468,27 @@ impl<I> Opened<I> {
         HostCosts::from_ron(&text).map(Some).map_err(|problems| format!("{HOST_COSTS_FILE}: {problems}"))
     }
 
-    /// The integer IR as it was written: structure and weights.
-    fn written_quantized<T>(&self, read: impl FnOnce(&str, &[u8]) -> Result<T, String>) -> Result<T, String> {
-        let text = String::from_utf8(self.hashed("quantized/quantized.ron")?).map_err(|error| error.to_string())?;
-        let ir = read(&text, &self.hashed("quantized/weights.npz")?);
-        ir.map_err(|error| format!("`{}/quantized` is damaged: {error}", self.folder.display()))
-    }
-
-    /// The report of the compilation.
-    ///
-    /// # Errors
-    /// If it is missing or damaged.
-    pub(crate) fn report(&self) -> Result<snncc_report::ReportData, String> {
-        read_report(&self.folder.join(REPORT))
-    }
-}
-
-impl Opened<()> {
-    /// Opens an output folder, and leaves its program alone.
-    ///
-    /// # Errors
-    /// `SNN0101` for a folder that is none of ours, or lacks a file; `SNN0108` for one of another schema; what the readers of
-    /// target and hardware model say.
-    pub(crate) fn without_program(folder: &Path) -> Result<Self, Diagnostics> {
-        let shown = folder.display();
-        let unreadable = |message: String| Diagnostic::error(code::FILE_UNREADABLE, message);
-        let text = |name: &str| {
-            std::fs::read_to_string(folder.join(name))
-                .map_err(|error| unreadable(format!("`{shown}/{name}` cannot be read: {error}")))
-        };
-        let manifest = text(MANIFEST).map_err(|error| {
-            error
-                .note(format!("the {MANIFEST} makes a folder one of snncc's"))
-                .help("name the folder that `snncc compile` wrote")
-        })?;
-        let manifest: Manifest = serde_json::from_str(&manifest)
-            .map_err(|error| unreadable(format!("`{shown}/{MANIFEST}` is damaged: {error}")))?;
-        if manifest.schema != MANIFEST_SCHEMA {
-            let message = format!(
-                "`{shown}` has schema {} of the output folder; this version reads {MANIFEST_SCHEMA}",
-                manifest.schema
-            );
-            return Err(Diagnostic::error(code::UNSUPPORTED_VERSION, message).into());
-        }
-        if manifest.status != "compiled" {
-            let message = format!("`{shown}` holds a failed compilation, no program");
-            return Err(unreadable(message).help(format!("see `snncc report {shown}`")).into());
-        }
-        let file = TargetFile::from_ron(&manifest.target, &text("target/target.ron")?)?;
-        let model = HardwareModel::from_ron(&manifest.model, &text("target/hardware-model.ron")?)?;
-        let target = Target::new(file, model)?;
-        Ok(Self { folder: folder.to_owned(), manifest, target, image: () })
-    }
-}
-
-impl Opened<SpinnakerImage> {
     /// The integer IR.
     ///
     /// # Errors
-    /// Which file is missing or was changed.
-    pub(crate) fn quantized(&self) -> Result<SpinnakerIr, String> {
-        self.written_quantized(read_spinnaker)
-    }
-}
-
-impl Opened {
-    /// Opens an output folder and its program for chips with compartments.
-    ///
-    /// # Errors
-    /// As [`Opened::open_with`]; `SNN0109` for a program of another kind of chip.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Diagnostics> {
-        Self::open_with(folder, Image::from_bytes).map_err(|mut problems| {
-            for problem in problems.0.iter_mut().filter(|problem| problem.code == code::WRONG_CHIP) {
-                problem.help.push(
-                    "SpiNNaker-like machines have `check`, `compile`, `emulate`, `verify` and `report`".to_owned(),
-                );
-            }
-            problems
-        })
+    /// Which file is missing or was changed; what does not belong to the image.
+    pub(crate) fn quantized(&self) -> Result<Integers, String> {
+        let text = String::from_utf8(self.hashed(STRUCTURE)?).map_err(|error| error.to_string())?;
+        let integers = Integers::read(is_machine(&self.target), &text, &self.hashed(WEIGHTS)?);
+        integers
+            .and_then(|integers| self.belongs_to_image(integers.graph()).map(|()| integers))
+            .map_err(|error| format!("`{}/quantized` is damaged: {error}", self.folder.display()))
     }
 
-    /// The integer IR.
-    ///
-    /// # Errors
-    /// Which file is missing or was changed.
-    pub(crate) fn quantized(&self) -> Result<QuantizedIr, String> {
-        self.written_quantized(|text, weights| {
-            let ir = read_quantized(text, weights)?;
-            self.belongs_to_image(&ir).map(|()| ir)
-        })
-    }
-
-    /// Whether the populations of an integer IR are those of the image.
-    fn belongs_to_image(&self, ir: &QuantizedIr) -> Result<(), String> {
-        ir.graph.populations.iter().try_for_each(|population| {
-            let symbol = self.image.populations.iter().find(|symbol| symbol.name == population.name);
+    /// Whether populations are those of the image.
+    fn belongs_to_image(&self, graph: &Graph) -> Result<(), String> {
+        graph.populations.iter().try_for_each(|population| {
+            let symbol = self.image.populations().iter().find(|symbol| symbol.name == population.name);
             if symbol.is_some_and(|symbol| symbol.latency_steps != population.latency_steps) {
                 return Err(format!("`{}` has another latency than in the image", population.name));
             }
             let placed = match population.role {
-                PopulationRole::Input => {
-                    self.image.inputs.iter().find(|port| port.name == population.name).map(|port| port.axons.rows())
-                }
+                PopulationRole::Input => self.image.input_len(&population.name),
                 PopulationRole::Neurons => symbol.map(|symbol| symbol.locations.len()),
             };
             match placed {
@@ -577,6 +499,14 @@ impl Opened {
                 None => Err(format!("`{}` is not in the image", population.name)),
             }
         })
+    }
+
+    /// The report of the compilation.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub(crate) fn report(&self) -> Result<snncc_report::ReportData, String> {
+        read_report(&self.folder.join(REPORT))
     }
 }
 

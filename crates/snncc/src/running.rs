@@ -1,31 +1,35 @@
-//! What `emulate` and `verify` share: an opened output folder with its data, run folders, figures of time and energy.
+//! What `emulate`, `verify`, `ledger` and `sweep` share: a compiled network with its data on the emulator of its chip, run
+//! folders, figures of time and energy.
 
 use crate::args::DataArgs;
+use crate::chip::{ChipEmulator, ChipProgram, ChipRun, Recording};
 use crate::data::{self, Data, DataRequest, HostCurrents, Port};
+use crate::early_exit::{Watch, Watched};
 use crate::host::{HostPart, HostWork};
-use crate::output::{Opened, next_run};
+use crate::integers::Integers;
+use crate::machine::is_machine;
+use crate::output::{AnyImage, Opened, next_run};
 use crate::session::{Failure, Session};
 use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
-use serde_json::{Map, Value as Json, json};
-use snncc_chip::{CostTable, HostCosts};
+use snncc_chip::HostCosts;
 use snncc_compile::lower::{LowerOptions, lower};
 use snncc_data::{Coding, Stimulus};
-use snncc_emu::{CoreTrace, OverflowCount, PopulationTrace, Program, Selection, Totals};
+use snncc_emu::{PopulationTrace, Selection};
 use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::Readout;
 use snncc_ir::cut::cut;
 use snncc_ir::network::Reset;
-use snncc_ir::{IntNeurons, Network, Node, Param, QuantizedIr};
-use snncc_report::{Basis, Figure, Value};
-use snncc_verify::{SampleInput, largest, predicted_by_membrane, predicted_by_spikes};
+use snncc_ir::{Network, Node, Param};
+use snncc_report::{Basis, Figure};
+use snncc_verify::{Compiled, SampleInput, largest, predicted_by_membrane, predicted_by_spikes};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// An output folder with the data to run on.
+/// A compiled network with the data to run on.
 pub(crate) struct Running {
     pub(crate) opened: Opened,
-    pub(crate) program: Program,
+    pub(crate) program: ChipProgram,
     /// The network as compiled.
     pub(crate) network: Network,
     pub(crate) data: Arc<Data>,
@@ -34,8 +38,22 @@ pub(crate) struct Running {
     pub(crate) host: Option<HostPart>,
     /// What the host's arithmetic costs.
     pub(crate) host_costs: Option<HostCosts>,
-    /// The integers, where an output reads membranes: their units are there.
-    quantized: Option<QuantizedIr>,
+    /// The integers, read when they are first asked for.
+    integers: OnceLock<Result<Integers, String>>,
+}
+
+/// What one sample gave.
+pub(crate) struct SampleResult {
+    pub(crate) run: ChipRun,
+    /// Spikes in network steps, by population.
+    pub(crate) spikes: Vec<u64>,
+    /// Spikes fed, by port.
+    pub(crate) input_spikes: Vec<u64>,
+    pub(crate) class: Option<u32>,
+    /// What the output said after each step, where that was asked for.
+    pub(crate) watched: Watched,
+    /// What the host computed.
+    pub(crate) work: HostWork,
 }
 
 impl Running {
@@ -45,8 +63,8 @@ impl Running {
     /// After the diagnostics have been shown.
     pub(crate) fn open(session: &mut Session, folder: &Path, args: &DataArgs) -> Result<Self, Failure> {
         let opened = Opened::open(folder).map_err(|problems| session.fail(problems, None))?;
-        let program = Program::load(&opened.image, &opened.target).map_err(|problems| session.fail(problems, None))?;
         let network = opened.network().map_err(|message| session.fail_files(&message))?;
+        let program = ChipProgram::load(&opened, network.dt_s).map_err(|problems| session.fail(problems, None))?;
         let host_network = opened.host_network().map_err(|message| session.fail_files(&message))?;
         // Data is for the inputs of the whole network; those of a chip behind the host are others.
         let ports: Vec<Port> = match &host_network {
@@ -57,13 +75,14 @@ impl Running {
             }
         };
         let data = data::load(session, &DataRequest::new(args, &network.run), &ports)?;
-        let reads_membranes = program.outputs().any(|(_, _, readout)| readout == Readout::Membrane);
-        let quantized =
-            reads_membranes.then(|| opened.quantized()).transpose().map_err(|message| session.fail_files(&message))?;
         let host_costs = opened.host_costs().map_err(|message| session.fail_files(&message))?;
-        let running = Self::new(opened, program, network, Arc::new(data), quantized, host_network.as_ref());
+        let running = Self::new(opened, program, network, Arc::new(data), host_network.as_ref());
         let mut running = running.map_err(|problems| session.fail(problems, None))?;
         running.host_costs = host_costs;
+        // The units of membranes are there.
+        if running.program.outputs().any(|(_, _, readout)| readout == Readout::Membrane) {
+            running.integers().map_err(|message| session.fail_files(message))?;
+        }
         for name in running.currents.iter().flat_map(HostCurrents::filtered) {
             session.note(&format!(
                 "note: `{name}` filters its input; the host writes the current that a constant input settles at, \
@@ -73,17 +92,15 @@ impl Running {
         Ok(running)
     }
 
-    /// Of what is in memory. `quantized` is needed where an output reads membranes, `host_network` where layers run on the
-    /// host.
+    /// Of what is in memory. `host_network` is needed where layers run on the host.
     ///
     /// # Errors
     /// `SNN0210` where constant currents cannot be made of the input; what the float reference says of the host's part.
     pub(crate) fn new(
         opened: Opened,
-        program: Program,
+        program: ChipProgram,
         network: Network,
         data: Arc<Data>,
-        quantized: Option<QuantizedIr>,
         host_network: Option<&Network>,
     ) -> Result<Self, Diagnostics> {
         let currents = match data.coding {
@@ -100,14 +117,40 @@ impl Running {
         }
         let sent = sent.into_iter().map(str::to_owned).collect();
         let host = host_network.map(|network| HostPart::new(network, sent)).transpose()?;
-        Ok(Self { opened, program, network, data, currents, host, host_costs: None, quantized })
+        let integers = OnceLock::new();
+        Ok(Self { opened, program, network, data, currents, host, host_costs: None, integers })
     }
 
-    /// Registers and units of a population that an output's membrane is read from.
-    pub(crate) fn neurons(&self, name: &str) -> Option<&IntNeurons> {
-        let quantized = self.quantized.as_ref()?;
-        let (id, _) = quantized.graph.populations.iter_with_ids().find(|(_, population)| population.name == name)?;
-        quantized.neurons[id].as_ref()
+    /// The same with these integers, which no folder holds.
+    pub(crate) fn with_integers(self, integers: Integers) -> Self {
+        Self { integers: OnceLock::from(Ok(integers)), ..self }
+    }
+
+    /// The integers.
+    ///
+    /// # Errors
+    /// Which file of the folder is missing or was changed.
+    pub(crate) fn integers(&self) -> Result<&Integers, &str> {
+        self.integers.get_or_init(|| self.opened.quantized()).as_ref().map_err(String::as_str)
+    }
+
+    /// Integers and image.
+    ///
+    /// # Errors
+    /// As [`Running::integers`].
+    pub(crate) fn compiled(&self) -> Result<Compiled<'_>, &str> {
+        Ok(match (self.integers()?, &self.opened.image) {
+            (Integers::Compartments(quantized), AnyImage::Compartments(image)) => {
+                Compiled::Compartments { quantized, image }
+            }
+            (Integers::Spinnaker(quantized), AnyImage::Spinnaker(image)) => Compiled::Spinnaker { quantized, image },
+            _ => panic!("bug in snncc: integers of another kind of chip than the image"),
+        })
+    }
+
+    /// Units of a population that an output's membrane is read from.
+    pub(crate) fn units(&self, name: &str) -> Option<(&Param, &Param)> {
+        self.integers().ok()?.units(name)
     }
 
     /// What a sample feeds network and chip.
@@ -148,13 +191,72 @@ impl Running {
 
     /// Latency of each population.
     pub(crate) fn latencies(&self) -> Vec<u32> {
-        self.program.populations().map(|(_, _, latency)| latency).collect()
+        self.program.populations().map(|(_, latency)| latency).collect()
     }
 
-    /// The cost table in use.
-    pub(crate) fn costs(&self) -> &CostTable {
+    /// What must be recorded for spikes in network steps: those of populations that run beyond the last one.
+    pub(crate) fn recording(&self, chip_steps: u32) -> Recording {
+        // Many samples keep all threads busy; a few leave threads for the cores of each.
+        let threads = self.data.count < rayon::current_num_threads();
+        Recording { spikes: beyond(self.data.steps, chip_steps, &self.latencies()), threads, ..Recording::default() }
+    }
+
+    /// Runs one sample.
+    ///
+    /// # Errors
+    /// What the coding says of the data.
+    pub(crate) fn run_sample(
+        &self,
+        emulator: &mut ChipEmulator<'_>,
+        sample: usize,
+        chip_steps: u32,
+        recording: &Recording,
+        watch: Option<&Watch>,
+    ) -> Result<SampleResult, Diagnostics> {
+        let (input, work) = self.sample_and_work(sample)?;
+        let run = emulator.run(&input.stimulus, chip_steps, recording)?;
+        let fed = |name: &str| input.stimulus.port(name).map_or(0, |port| port.spikes.spike_count());
+        Ok(SampleResult {
+            spikes: network_spikes(run.populations(), &self.latencies(), self.data.steps),
+            input_spikes: self.program.inputs().map(|(name, _)| fed(name)).collect(),
+            class: self.class(&run),
+            watched: watch.map_or_else(Watched::default, |watch| watch.look(self, &run)),
+            work,
+            run,
+        })
+    }
+
+    /// The class that the first output names: argmax of spike counts over the network steps, or of the final membrane.
+    pub(crate) fn class(&self, run: &ChipRun) -> Option<u32> {
+        let (_, at, readout) = self.program.outputs().next()?;
+        let (name, latency) = self.program.populations().nth(at)?;
+        let output = &run.populations()[at];
+        Some(match readout {
+            Readout::Spikes => match &output.spikes {
+                Some(train) => predicted_by_spikes(train, latency, self.data.steps),
+                None => largest(&output.counts),
+            },
+            Readout::Membrane => predicted_by_membrane(output.final_membrane.as_ref()?, self.units(name)?),
+        })
+    }
+
+    /// What run figures leave out.
+    pub(crate) fn caveats(&self) -> Vec<String> {
         let target = &self.opened.target;
-        target.model.costs.get(&target.file.costs).expect("bug in snncc: a target without its cost table was accepted")
+        let resets = "resets between samples and writes by the host cost no modelled time or energy";
+        let mut caveats = vec![resets.to_owned()];
+        if is_machine(target) {
+            caveats.push(
+                "a step takes a tick, or as long as its slowest core where that is longer; packets do not wait for links"
+                    .to_owned(),
+            );
+            return caveats;
+        }
+        caveats.push("hops cost energy but no time, and traffic causes no waiting (analytic timing)".to_owned());
+        if target.model.costs.get(&target.file.costs).is_some_and(|costs| costs.static_power.is_some()) {
+            caveats.push("static power is left out".to_owned());
+        }
+        caveats
     }
 
     /// Name and hash of the first input file.
@@ -164,18 +266,18 @@ impl Running {
 }
 
 /// Chip steps of a sample: network steps and the longest latency of an output (of any population, without outputs).
-pub(crate) fn chip_steps(steps: u32, latencies: &[u32], outputs: impl Iterator<Item = usize>) -> u32 {
+fn chip_steps(steps: u32, latencies: &[u32], outputs: impl Iterator<Item = usize>) -> u32 {
     let of_outputs = outputs.map(|population| latencies[population]).max();
     steps.saturating_add(of_outputs.or(latencies.iter().copied().max()).unwrap_or(0))
 }
 
 /// Populations that run beyond the last network step: of the others, counts are enough.
-pub(crate) fn beyond(steps: u32, chip_steps: u32, latencies: &[u32]) -> Selection {
+fn beyond(steps: u32, chip_steps: u32, latencies: &[u32]) -> Selection {
     Selection::Some((0..latencies.len()).filter(|at| steps + latencies[*at] < chip_steps).collect())
 }
 
 /// Spikes in network steps, by population.
-pub(crate) fn network_spikes(populations: &[PopulationTrace], latencies: &[u32], steps: u32) -> Vec<u64> {
+fn network_spikes(populations: &[PopulationTrace], latencies: &[u32], steps: u32) -> Vec<u64> {
     let of = |(population, latency): (&PopulationTrace, &u32)| match &population.spikes {
         Some(train) => {
             let end = steps.saturating_add(*latency).min(train.steps());
@@ -184,23 +286,6 @@ pub(crate) fn network_spikes(populations: &[PopulationTrace], latencies: &[u32],
         None => population.counts.iter().map(|count| u64::from(*count)).sum(),
     };
     populations.iter().zip(latencies).map(of).collect()
-}
-
-/// The class that an output names: argmax of spike counts over the network steps, or of the final membrane. `units`: units per
-/// volt and offset of its neurons, where membranes are read.
-pub(crate) fn class_of(
-    output: &PopulationTrace,
-    readout: Readout,
-    (latency, steps): (u32, u32),
-    units: Option<(&Param, &Param)>,
-) -> Option<u32> {
-    Some(match readout {
-        Readout::Spikes => match &output.spikes {
-            Some(train) => predicted_by_spikes(train, latency, steps),
-            None => largest(&output.counts),
-        },
-        Readout::Membrane => predicted_by_membrane(output.final_membrane.as_ref()?, units?),
-    })
 }
 
 /// Runs samples in parallel, each on an emulator that others have used; gives those that were done when the user stopped it.
@@ -274,105 +359,13 @@ fn host_currents(opened: &Opened, network: &Network) -> Result<HostCurrents, Dia
     let options = LowerOptions {
         align: opened.manifest.align,
         allow_loop_latency: opened.manifest.allow_loop_latency,
+        subtracts: is_machine(&opened.target),
         reset: opened.manifest.approximate_reset.then_some(Reset::ToValue),
         ..LowerOptions::default()
     };
     let layers = &opened.manifest.host;
     let of_chip = if layers.is_empty() { None } else { Some(cut(network, layers)?.chip) };
     HostCurrents::new(lower(of_chip.as_ref().unwrap_or(network), &options)?.ir, layers.clone())
-}
-
-/// Sums over samples.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RunSums {
-    pub(crate) samples: u64,
-    pub(crate) synaptic_events: u128,
-    /// Those of them that spikes of the host activated, and their energy.
-    pub(crate) first_synaptic_events: u128,
-    pub(crate) first_synapses_fj: u128,
-    pub(crate) packets: u128,
-    pub(crate) hops: u128,
-    pub(crate) host_spikes: u128,
-    pub(crate) host_messages: u128,
-    pub(crate) host_writes: u128,
-    pub(crate) fired: u128,
-    pub(crate) updated: u128,
-    pub(crate) time_ps: u128,
-    /// By part, in the order of [`ENERGY_PARTS`].
-    pub(crate) energy_fj: [u128; 5],
-    /// By kind, in the order of [`OVERFLOWS`].
-    pub(crate) overflows: [u128; 5],
-    /// Steps bound by sending, by receiving, by the barrier.
-    pub(crate) bound_steps: [u128; 3],
-    pub(crate) cores: Vec<CoreTrace>,
-}
-
-/// Parts of the energy.
-pub(crate) const ENERGY_PARTS: [&str; 5] = ["soma", "axon_out", "hops", "axon_in", "synapses"];
-/// Registers that may overflow.
-pub(crate) const OVERFLOWS: [&str; 5] = ["input", "current", "biased_current", "v_high", "v_low"];
-
-fn overflow_counts(core: &CoreTrace) -> [OverflowCount; 5] {
-    let o = &core.overflows;
-    [o.input, o.current, o.biased_current, o.v_high, o.v_low]
-}
-
-impl RunSums {
-    /// Adds the sums of one sample.
-    pub(crate) fn add(&mut self, totals: &Totals, cores: &[CoreTrace]) {
-        self.samples += 1;
-        self.synaptic_events += u128::from(totals.synaptic_events);
-        self.first_synaptic_events += u128::from(totals.first_synaptic_events);
-        self.first_synapses_fj += totals.first_synapses_fj;
-        self.packets += u128::from(totals.packets);
-        self.hops += u128::from(totals.hops);
-        self.host_spikes += u128::from(totals.host_spikes);
-        self.host_messages += u128::from(totals.host_messages);
-        self.host_writes += u128::from(totals.host_writes);
-        self.fired += u128::from(totals.fired);
-        self.updated += u128::from(totals.updated);
-        self.time_ps += totals.time_ps;
-        let e = &totals.energy;
-        let parts = [e.soma_fj, e.axon_out_fj, e.hops_fj, e.axon_in_fj, e.synapses_fj];
-        self.energy_fj.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
-        let bound = [totals.send_bound_steps, totals.receive_bound_steps, totals.barrier_bound_steps];
-        self.bound_steps.iter_mut().zip(bound).for_each(|(sum, steps)| *sum += u128::from(steps));
-        if self.cores.is_empty() {
-            self.cores = cores.iter().map(|core| CoreTrace { core: core.core, ..CoreTrace::default() }).collect();
-        }
-        for (sum, core) in self.cores.iter_mut().zip(cores) {
-            sum.updated += core.updated;
-            sum.fired += core.fired;
-            sum.messages_out += core.messages_out;
-            sum.messages_in += core.messages_in;
-            sum.synaptic_events += core.synaptic_events;
-            sum.send_ps += core.send_ps;
-            sum.receive_ps += core.receive_ps;
-            sum.bound_steps += core.bound_steps;
-            for (total, count) in self.overflows.iter_mut().zip(overflow_counts(core)) {
-                *total += u128::from(count.count);
-            }
-        }
-    }
-
-    /// Energy of all parts.
-    pub(crate) fn total_energy_fj(&self) -> u128 {
-        self.energy_fj.iter().sum()
-    }
-}
-
-/// Named counts as a JSON object, with their sum where wanted.
-pub(crate) fn json_counts<'a>(counts: impl IntoIterator<Item = (&'a str, u128)>, total: bool) -> Json {
-    let mut object = Map::new();
-    let mut sum = 0;
-    for (name, count) in counts {
-        sum += count;
-        object.insert(name.to_owned(), json!(Value::from(count)));
-    }
-    if total {
-        object.insert("total".to_owned(), json!(Value::from(sum)));
-    }
-    Json::Object(object)
 }
 
 /// The basis of a cost table's figures: modelled, for they are published costs times counted events.
@@ -385,41 +378,7 @@ pub(crate) fn time_figure(time_ps: u128, table: &str) -> Figure {
     Figure::new(time_ps, "ps", Basis::Modelled, &format!("counted events × {table}, analytic"))
 }
 
-/// What run figures leave out.
-pub(crate) fn caveats(costs: &CostTable) -> Vec<String> {
-    let mut caveats = vec![
-        "resets between samples and writes by the host cost no modelled time or energy".to_owned(),
-        "hops cost energy but no time, and traffic causes no waiting (analytic timing)".to_owned(),
-    ];
-    if costs.static_power.is_some() {
-        caveats.push("static power is left out".to_owned());
-    }
-    caveats
-}
-
 /// `true` where a prediction is right, by sample; the part of them.
 pub(crate) fn accuracy(correct: u64, samples: u64) -> f64 {
     if samples == 0 { 0.0 } else { correct as f64 / samples as f64 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_exact_in_json() {
-        let counts = json_counts([("soma", 1 << 60), ("hops", 2)], true);
-        assert_eq!(counts, json!({ "soma": "1152921504606846976", "hops": 2, "total": "1152921504606846978" }));
-    }
-
-    #[test]
-    fn sums_add_samples_and_cores() {
-        let core = CoreTrace { core: 3, fired: 2, send_ps: 10, ..CoreTrace::default() };
-        let totals = Totals { fired: 2, time_ps: 7, ..Totals::default() };
-        let mut sums = RunSums::default();
-        sums.add(&totals, &[core]);
-        sums.add(&totals, &[core]);
-        assert_eq!((sums.samples, sums.fired, sums.time_ps), (2, 4, 14));
-        assert_eq!((sums.cores[0].core, sums.cores[0].fired, sums.cores[0].send_ps), (3, 4, 20));
-    }
 }

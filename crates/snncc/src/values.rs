@@ -126,6 +126,45 @@ pub(crate) fn core(text: &str) -> Result<CoreName, String> {
     }
 }
 
+/// A chip as the user names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChipName {
+    /// Number.
+    Number(u32),
+    /// Place along x and y.
+    At(u32, u32),
+}
+
+impl ChipName {
+    /// Number of the chip on this target; `None` where there is no such chip.
+    pub(crate) fn number(self, target: &Target) -> Option<u32> {
+        let chips = &target.file.chips;
+        let number = match self {
+            Self::Number(number) => number,
+            Self::At(x, y) if x < chips.columns => y.checked_mul(chips.columns)?.checked_add(x)?,
+            Self::At(..) => return None,
+        };
+        (u64::from(number) < u64::from(chips.columns) * u64::from(chips.rows)).then_some(number)
+    }
+}
+
+impl std::fmt::Display for ChipName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::At(x, y) => write!(f, "{x},{y}"),
+        }
+    }
+}
+
+/// `0`, `chip0`, `1,2`
+pub(crate) fn chip(text: &str) -> Result<ChipName, String> {
+    match text.split_once(',') {
+        Some((x, y)) => Ok(ChipName::At(number(x, "place along x")?, number(y, "place along y")?)),
+        None => number(text.strip_prefix("chip").unwrap_or(text), "chip: write 3 or 1,2").map(ChipName::Number),
+    }
+}
+
 /// `3`, `chip0.core3`, `8-11`
 pub(crate) fn cores(text: &str) -> Result<CoreRange, String> {
     match text.split_once('-') {

@@ -18,6 +18,8 @@ const SLOT_OVERFULL: u32 = 1 << u16::BITS;
 pub(crate) struct CoreState {
     pub(crate) v: Vec<i32>,
     pub(crate) refractory_left: Vec<i32>,
+    /// Constant input: the image's, or what the host wrote instead.
+    pub(crate) i_offset: Vec<i32>,
     /// Current of each synapse type.
     g: [Vec<i32>; TYPES],
     ring: Vec<u32>,
@@ -80,6 +82,7 @@ impl CoreState {
         let len = neurons.region.len();
         self.v.clone_from(&neurons.region.v);
         self.refractory_left.clone_from(&neurons.region.refractory_left);
+        self.i_offset.clone_from(&neurons.region.i_offset);
         for kind in 0..TYPES {
             match neurons.types.get(kind) {
                 Some(region) => self.g[kind].clone_from(&region.value),
@@ -170,7 +173,7 @@ impl CoreState {
         for i in 0..region.len() {
             let v = self.v[i];
             let next = if self.refractory_left[i] <= 0 {
-                let x = self.driven[0][i].wrapping_sub(self.driven[1][i]).wrapping_add(region.i_offset[i]);
+                let x = self.driven[0][i].wrapping_sub(self.driven[1][i]).wrapping_add(self.i_offset[i]);
                 let goal = mul::<ROUNDED>(x, region.resistance[i], fraction).wrapping_add(region.v_rest[i]);
                 goal.wrapping_sub(mul::<ROUNDED>(region.membrane_keep[i], goal.wrapping_sub(v), fraction))
             } else {
@@ -193,7 +196,7 @@ impl CoreState {
                 let (rest, keep) = (region.v_rest[i], region.membrane_keep[i]);
                 let leaked = rest.wrapping_sub(mul::<ROUNDED>(keep, rest.wrapping_sub(v), fraction));
                 let sum = i64::from(leaked) + i64::from(self.driven[0][i]) - i64::from(self.driven[1][i])
-                    + i64::from(region.i_offset[i]);
+                    + i64::from(self.i_offset[i]);
                 self.saturated(sum, i, step)
             } else {
                 self.load.refractory += 1;

@@ -113,6 +113,16 @@ pub(crate) struct InputProgram {
 pub struct SpinnakerStimulus<'a> {
     /// Spikes of each input port of the program, in its order.
     pub(crate) ports: Vec<Option<&'a SpikeTrain>>,
+    /// Constant inputs that replace the image's.
+    pub(crate) offsets: Vec<OffsetWrite>,
+}
+
+/// The constant input of a neuron, which the host writes before a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OffsetWrite {
+    pub(crate) core: u32,
+    pub(crate) neuron: u32,
+    pub(crate) i_offset: i32,
 }
 
 impl SpinnakerProgram {
@@ -161,8 +171,8 @@ impl SpinnakerProgram {
     /// Binds a stimulus to this program. Ports that the stimulus does not name stay silent.
     ///
     /// # Errors
-    /// `SNN0210` where ports or their sizes do not match, or a spike has a payload other than 1; `SNN0205` for constant
-    /// currents, which the host does not write here.
+    /// `SNN0210` where ports, populations or their sizes do not match, or a spike has a payload other than 1; `SNN0601` where a
+    /// constant input leaves 32 bits.
     pub fn prepare<'a>(&self, stimulus: &'a Stimulus) -> Result<SpinnakerStimulus<'a>, Diagnostics> {
         let mut problems = Diagnostics::new();
         let inputs: Vec<(&str, usize)> =
@@ -172,11 +182,42 @@ impl SpinnakerProgram {
             None => Ok(()),
         };
         let ports = bind_ports(stimulus, &inputs, plain, &mut problems);
+        let mut offsets = Vec::new();
+        let mut given = vec![false; self.populations.len()];
         for bias in &stimulus.host_biases {
-            let message =
-                format!("a constant current for population `{}`: this chip takes spikes alone", bias.population);
-            problems.push(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).help("choose a coding with spikes"));
+            let name = &bias.population;
+            let Some(at) = self.population(name).filter(|at| !std::mem::replace(&mut given[*at], true)) else {
+                let message = format!("`{name}` is no population that can get a host current, or gets two");
+                problems.push(Diagnostic::error(code::STIMULUS_MISMATCH, message));
+                continue;
+            };
+            let (wanted, len) = (self.populations[at].places.len(), bias.current.len());
+            if wanted != len {
+                let message = format!("{len} host currents for the {wanted} neurons of `{name}`");
+                problems.push(Diagnostic::error(code::STIMULUS_MISMATCH, message));
+                continue;
+            }
+            if let Err(problem) = self.write_offsets(at, &bias.current, &mut offsets) {
+                problems.push(problem.at(format!("populations/{name}")));
+            }
         }
-        problems.into_result(SpinnakerStimulus { ports }).map(|(prepared, _)| prepared)
+        problems.into_result(SpinnakerStimulus { ports, offsets }).map(|(prepared, _)| prepared)
+    }
+
+    /// The constant inputs of a population with these currents (in volts a step) added, rounded to the nearest, ties to even.
+    fn write_offsets(&self, at: usize, current: &[f64], offsets: &mut Vec<OffsetWrite>) -> Result<(), Diagnostic> {
+        let population = &self.populations[at];
+        for (at, (&(core, neuron), volts)) in population.places.iter().zip(current).enumerate() {
+            let scale = population.units_per_volt.get(at).or(population.units_per_volt.first()).copied().unwrap_or(0.0);
+            let own =
+                self.cores[core as usize].neurons.as_ref().map_or(0, |core| core.region.i_offset[neuron as usize]);
+            let wanted = (f64::from(own) + volts * scale).round_ties_even();
+            if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&wanted) {
+                let message = format!("the host current of neuron {at} of `{}` needs {wanted}", population.name);
+                return Err(Diagnostic::error(code::VALUE_OVERFLOWS, message).note("a constant input has 32 bits"));
+            }
+            offsets.push(OffsetWrite { core, neuron, i_offset: wanted as i32 });
+        }
+        Ok(())
     }
 }

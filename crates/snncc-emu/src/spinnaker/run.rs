@@ -51,6 +51,9 @@ impl<'a> SpinnakerEmulator<'a> {
     ) -> SpinnakerTrace {
         assert_eq!(stimulus.ports.len(), self.program.inputs.len(), "bug in snncc: the stimulus of another program");
         self.reset();
+        for write in &stimulus.offsets {
+            self.cores[write.core as usize].i_offset[write.neuron as usize] = write.i_offset;
+        }
         let program = self.program;
         let threads = options.threads && program.worth_threads && rayon::current_num_threads() > 1;
         let mut recorder = Recorder::new(program, steps, options);
@@ -61,6 +64,7 @@ impl<'a> SpinnakerEmulator<'a> {
             self.for_each_core(threads, |state, core| state.deliver(core, step));
             recorder.step(&self.cores, record, &drops);
         }
+        recorder.trace.totals.host_writes = stimulus.offsets.len() as u64;
         recorder.finish(&self.cores)
     }
 

@@ -146,6 +146,8 @@ pub struct SpinnakerTotals {
     pub membrane_saturations: u64,
     /// Spikes of the host.
     pub host_spikes: u64,
+    /// Constant inputs that the host wrote before the run. Resets before the run are not counted.
+    pub host_writes: u64,
     /// Emulated time in picoseconds.
     pub time_ps: u128,
     /// Steps in which a core was not done within the tick.

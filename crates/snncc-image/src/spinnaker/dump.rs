@@ -25,7 +25,7 @@ pub fn dump_rows(image: &SpinnakerImage, rows: usize) -> String {
         out.line(0, format_args!("chip {number}: {routes} routing entries, {cores} cores"));
         out.table(1, "routing entries", routes, |out, at| {
             let entry = &chip.routes[at];
-            out.line(2, format_args!("{:08x}/{:08x}: {}", entry.key, entry.mask, route(entry.route)));
+            out.line(2, format_args!("{:08x}/{:08x}: {}", entry.key, entry.mask, route_text(entry.route)));
         });
         for core in &chip.cores {
             dump_core(&mut out, core);
@@ -35,8 +35,8 @@ pub fn dump_rows(image: &SpinnakerImage, rows: usize) -> String {
     out.text
 }
 
-/// Links and cores of a route.
-fn route(route: u32) -> String {
+/// Links (by direction) and cores of a route, in words: `E SW core 3`.
+pub fn route_text(route: u32) -> String {
     let links = ["E", "NE", "N", "W", "SW", "S"];
     let names = (0..u32::BITS as usize).filter(|bit| route >> bit & 1 == 1);
     let names: Vec<String> = names

@@ -7,11 +7,13 @@ use crate::conversion;
 use crate::data::{self, DataRequest};
 use crate::files::sha256_hex;
 use crate::host::OnHost;
+use crate::integers::compartment_files;
 use crate::load::{self, LoadedNetwork, LoadedTarget};
 use crate::machine;
+use crate::machine_text;
 use crate::output::{
     DIAGNOSTICS, Existing, FAILED, HOST_COSTS_FILE, InputEntry, MANIFEST, Manifest, OutputFolder, PROGRAM, REPORT,
-    existing, network_files, quantized_files, write_file,
+    existing, network_files, write_file,
 };
 use crate::session::{self, Failure, Outcome, Session, print_json};
 use crate::stage_text;
@@ -261,7 +263,7 @@ pub(crate) fn write(
         .report(session, &Results { quantized: Some(quantized), image: Some(&compiled.image), ..Results::default() });
     debug_assert_eq!(report.check_totals(), Ok(()));
     let program = compiled.image.to_bytes();
-    write_files(session, job, Written { folder, manifest, texts }, &report, program, quantized_files(quantized))?;
+    write_files(session, job, Written { folder, manifest, texts }, &report, program, compartment_files(quantized))?;
     Ok(report)
 }
 
@@ -318,14 +320,13 @@ fn run_for_machine(
     job: &Job<'_>,
     inputs: &[(String, String, String)],
 ) -> Outcome {
-    if args.emit.iter().any(|emit| !matches!(emit, Emit::Stage("lower"))) {
-        return Err(session.usage("--emit: of SpiNNaker-like machines there is `lowered` alone"));
-    }
     let mut follower = Follower::new(session, &args.emit);
     let result = job.compile_for_machine(&mut follower);
     let (compiled, folder) = compiled_or_left(session, args, folder, output, job, &mut follower, result)?;
     let manifest = timed_manifest(session, args, job, inputs, &follower);
-    let texts = ir_texts(&follower);
+    let mut texts = ir_texts(&follower);
+    let wants = |stage: &str| args.emit.iter().any(|emit| emit.wants(stage));
+    texts.extend(machine_text::texts(&compiled, &job.target.target, wants));
     let written = Written { folder: &folder, manifest, texts: &texts };
     let report = machine::write(session, job, &compiled, written)
         .and_then(|report| folder.commit().map(|()| report))

@@ -41,7 +41,7 @@ pub(crate) fn run(session: &mut Session, args: &DemoArgs) -> Outcome {
     }
     session.note("100 handwritten digits of the MNIST test set (Yann LeCun and Corinna Cortes; CC BY-SA 3.0)");
     session.guides = false;
-    for line in lines(&place.folder) {
+    for line in lines(&place.folder, &args.target) {
         session.note(&format!("\n$ {}", line.join(" ")));
         let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("bug in snncc: {error}"));
         match super::run(session, cli.command)? {
@@ -53,20 +53,23 @@ pub(crate) fn run(session: &mut Session, args: &DemoArgs) -> Outcome {
     if place.kept {
         session.next(&format!("snncc inspect {}", place.folder.join("out").display()));
     } else {
-        session.next("snncc demo -o demo    (keeps the files), or: snncc compile YOUR.nir --target loihi-emu -o out");
+        let target = &args.target;
+        session.next(&format!(
+            "snncc demo -o demo    (keeps the files), or: snncc compile YOUR.nir --target {target} -o out"
+        ));
     }
     Ok(0)
 }
 
 /// The commands of the demo.
-fn lines(folder: &Path) -> [Vec<String>; 4] {
+fn lines(folder: &Path, target: &str) -> [Vec<String>; 4] {
     let file = |name: &str| folder.join(name).display().to_string();
     let out = file("out");
     let data = |command: &str| {
         let line = ["snncc", command, &out, "--input", &file(IMAGES), "--labels", &file(LABELS), "--coding", "rate"];
         line.into_iter().chain(["--steps", "64"]).map(str::to_owned).collect::<Vec<_>>()
     };
-    let compile = ["snncc", "compile", &file(NETWORK), "--target", "loihi-emu", "-o", &out].map(str::to_owned).to_vec();
+    let compile = ["snncc", "compile", &file(NETWORK), "--target", target, "-o", &out].map(str::to_owned).to_vec();
     [compile, data("emulate"), data("verify"), vec!["snncc".to_owned(), "report".to_owned(), out.clone()]]
 }
 
@@ -76,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_lines_are_valid_and_the_files_are_what_they_say() {
-        for line in lines(Path::new("place with spaces")) {
+        for line in lines(Path::new("place with spaces"), "spinnaker-emu") {
             Cli::try_parse_from(&line).unwrap();
         }
         let labels = snncc_formats::data_files::read_labels(LABELS, FILES[2].1).unwrap();

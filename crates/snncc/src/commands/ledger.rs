@@ -6,12 +6,13 @@
 //!
 //! **Invariant:** samples run in parallel and are folded in order, so the result does not depend on the number of threads.
 
-use crate::commands::emulate::{class, coding_name, in_network_steps};
+use crate::chip::{ChipEmulator, Recording};
+use crate::commands::emulate::{coding_name, in_network_steps};
 use crate::conversion_args::ConversionArgs;
-use crate::evaluation::{Experiment, OnChip, Spiking, say_once};
+use crate::evaluation::{Experiment, Spiking, say_once};
 use crate::ledger_args::LedgerArgs;
 use crate::output::write_atomically;
-use crate::running::accuracy;
+use crate::running::{Running, accuracy};
 use crate::session::{Outcome, Session, exit, pretty, print, print_json};
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
@@ -19,15 +20,14 @@ use snncc_convert::CalibrationData;
 use snncc_convert::options::{ConvertOptions, ReadoutChoice};
 use snncc_convert::stages::{LayerError, Stage, StageResult, Sums, run_stages};
 use snncc_data::{Coding, Samples, SpikeTrain};
-use snncc_emu::{Emulator, RunOptions, Selection};
+use snncc_emu::Selection;
 use snncc_ids::{AnnNodeId, Diagnostics};
 use snncc_ir::Readout;
 use snncc_ir::network::Reset;
 use snncc_reference::ann::AnnExecutor;
 use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, FloatTrace, Record};
-use snncc_reference::{IntegerInput, IntegerNetwork, IntegerRecord};
 use snncc_report::{Table, Value};
-use snncc_verify::{added_bias, predicted_by_membrane, predicted_by_spikes};
+use snncc_verify::{Compiled, IntegerWitness, predicted_by_membrane, predicted_by_spikes};
 use std::collections::BTreeMap;
 
 /// A link of the chain: its name, and what makes it worse than the one before.
@@ -204,53 +204,53 @@ impl<'a> InFloats<'a> {
 
 /// The integer reference and the emulator of a compiled network.
 struct InIntegers<'a> {
-    on_chip: &'a OnChip,
-    reference: IntegerNetwork,
+    running: &'a Running,
+    compiled: Compiled<'a>,
+    reference: IntegerWitness<'a>,
     chip_steps: u32,
 }
 
 impl<'a> InIntegers<'a> {
-    fn new(on_chip: &'a OnChip) -> Self {
-        let reference = IntegerNetwork::new(&on_chip.quantized, &on_chip.running.opened.target.model);
-        Self { on_chip, reference, chip_steps: on_chip.running.chip_steps() }
+    fn new(running: &'a Running) -> Self {
+        let compiled = running.compiled().unwrap_or_else(|message| panic!("bug in snncc: {message}"));
+        let reference = IntegerWitness::new(compiled, &running.opened.target.model);
+        Self { running, compiled, reference, chip_steps: running.chip_steps() }
     }
 
     /// The membrane in the network's own units.
     fn in_volts(&self, voltages: &[i64]) -> Vec<f64> {
-        let quantized = &self.on_chip.quantized;
-        let port = quantized.outputs.first().expect("bug in snncc: a membrane without output");
-        let neurons = quantized.neurons[port.population].as_ref().expect("bug in snncc: an output without neurons");
-        let volts = |(at, v): (usize, &i64)| *v as f64 / neurons.units_per_volt.get(at) + neurons.v_offset.get(at);
+        let port = self.compiled.outputs().first().expect("bug in snncc: a membrane without output");
+        let (units, offset) = self.compiled.units(port.population).expect("bug in snncc: an output without neurons");
+        let volts = |(at, v): (usize, &i64)| *v as f64 / units.get(at) + offset.get(at);
         voltages.iter().enumerate().map(volts).collect()
     }
 
     /// What reference and emulator make of a sample.
-    fn show(&self, emulator: &mut Emulator<'_>, layers: &[Layer], sample: usize) -> Result<[Shown; 2], Diagnostics> {
-        let OnChip { running, quantized } = self.on_chip;
+    fn show(
+        &self,
+        emulator: &mut ChipEmulator<'_>,
+        layers: &[Layer],
+        sample: usize,
+    ) -> Result<[Shown; 2], Diagnostics> {
+        let (running, compiled) = (self.running, self.compiled);
         let steps = running.data.steps;
         let input = running.sample(sample)?;
         let counts_of = |train: &SpikeTrain, latency: u32| -> Vec<f64> {
             in_network_steps(train, latency, steps).counts().into_iter().map(f64::from).collect()
         };
-        let model = &running.opened.target.model;
-        let added_bias = added_bias(&input.stimulus, quantized, model)?;
-        let fed = IntegerInput { ports: &input.stimulus.ports, added_bias: &added_bias };
-        let trace = self.reference.run(&fed, self.chip_steps, &IntegerRecord::default())?;
-        let populations = &quantized.graph.populations;
+        let (trace, _) = self.reference.run(&input, self.chip_steps, Vec::new())?;
+        let populations = &compiled.graph().populations;
         let counts = |name: &str| {
             let (id, found) = populations.iter_with_ids().find(|(_, population)| population.name == name)?;
             Some(counts_of(&trace.spikes[id], found.latency_steps))
         };
-        let port = quantized.outputs.first();
-        let predicted = port.and_then(|port| match port.readout {
+        let predicted = compiled.outputs().first().and_then(|port| match port.readout {
             Readout::Spikes => {
                 let latency = populations[port.population].latency_steps;
                 Some(predicted_by_spikes(&trace.spikes[port.population], latency, steps))
             }
             Readout::Membrane => {
-                let neurons = quantized.neurons[port.population].as_ref()?;
-                let units = (&neurons.units_per_volt, &neurons.v_offset);
-                Some(predicted_by_membrane(trace.output_voltages.first()?, units))
+                Some(predicted_by_membrane(trace.output_voltages.first()?, compiled.units(port.population)?))
             }
         });
         let membrane = || self.in_volts(&trace.output_voltages[0]);
@@ -258,19 +258,19 @@ impl<'a> InIntegers<'a> {
         let integer = Shown::new(layers, input_steps, predicted, &counts, &membrane);
 
         let program = &running.program;
-        let options = RunOptions { spikes: Selection::All, timing: false, threads: false, ..RunOptions::default() };
-        let trace = emulator.run(&program.prepare(&input.stimulus)?, self.chip_steps, &options);
+        let recording = Recording { spikes: Selection::All, ..Recording::default() };
+        let run = emulator.run(&input.stimulus, self.chip_steps, &recording)?;
         let counts = |name: &str| {
             let at = program.population(name)?;
-            let (_, _, latency) = program.populations().nth(at)?;
-            Some(counts_of(trace.populations[at].spikes.as_ref()?, latency))
+            let (_, latency) = program.populations().nth(at)?;
+            Some(counts_of(run.populations()[at].spikes.as_ref()?, latency))
         };
         let membrane = || {
             let (_, at, _) = program.outputs().next().expect("bug in snncc: a membrane without output");
-            let voltages = trace.populations[at].final_membrane.as_ref();
+            let voltages = run.populations()[at].final_membrane.as_ref();
             self.in_volts(voltages.expect("bug in snncc: an output without its membrane"))
         };
-        let emulated = Shown::new(layers, input_steps, class(running, &trace), &counts, &membrane);
+        let emulated = Shown::new(layers, input_steps, running.class(&run), &counts, &membrane);
         Ok([integer, emulated])
     }
 }
@@ -322,7 +322,7 @@ fn chain(session: &mut Session, experiment: &mut Experiment<'_>, steps: u32) -> 
 
     let executor = AnnExecutor::new(&spiking.converted.prepared.ann)?;
     let bar = session.bar(&format!("{steps} steps"), chain.samples as u64);
-    let one = |emulator: &mut Option<Emulator<'_>>, sample: usize| -> Result<_, Diagnostics> {
+    let one = |emulator: &mut Option<ChipEmulator<'_>>, sample: usize| -> Result<_, Diagnostics> {
         let wanted = layer_values(&executor, &float.layers, &values, sample);
         let mut shown = Vec::with_capacity(spiking_links.len());
         if let Some(subtracting) = &subtracting {
@@ -341,7 +341,7 @@ fn chain(session: &mut Session, experiment: &mut Experiment<'_>, steps: u32) -> 
         bar.inc(1);
         Ok((differs, shown.into_iter().map(sums).collect::<Vec<_>>()))
     };
-    let emulator = || on_chip.as_ref().map(|on_chip| Emulator::new(&on_chip.running.program));
+    let emulator = || on_chip.as_ref().map(|running| running.program.emulator());
     let samples: Vec<_> = (0..chain.samples).into_par_iter().map_init(emulator, one).collect();
     bar.finish_and_clear();
 

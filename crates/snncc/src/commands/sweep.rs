@@ -2,25 +2,26 @@
 //!
 //! Points that differ in nothing that a conversion sees share one. Within a point, samples run in parallel.
 
-use crate::commands::emulate::{recording, run_sample};
+use crate::chip::ChipEmulator;
 use crate::conversion_args::ConversionArgs;
-use crate::evaluation::{Experiment, OnChip, Spiking, say_once};
+use crate::evaluation::{Experiment, Spiking, say_once};
 use crate::ledger_args::{Setting, SweepArgs, Vary};
 use crate::output::write_atomically;
-use crate::running::{RunSums, accuracy};
+use crate::running::{Running, accuracy};
 use crate::session::{Outcome, Session, exit, pretty, print};
+use crate::sums::RunSums;
 use crate::{interrupted, stop_early_when_interrupted};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
 use snncc_compile::lower::{LowerOptions, lower};
 use snncc_convert::noise::{lowpass_variance, settling_steps};
 use snncc_convert::options::{Balance, Filter, ReadoutChoice};
-use snncc_emu::{Emulator, RunOptions};
 use snncc_ids::Diagnostics;
 use snncc_ir::IrWeights;
 use snncc_ir::network::Reset;
 use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, FloatTrace, Record};
 use snncc_report::{Table, Value};
+use std::sync::Mutex;
 
 /// Most points of a sweep.
 const MOST_POINTS: usize = 100_000;
@@ -252,33 +253,33 @@ fn in_floats_because(error: &str, point: &Point) -> String {
 }
 
 /// Runs all samples in the emulator.
-fn chip_row(on_chip: &OnChip) -> Result<Option<Row>, Diagnostics> {
-    let running = &on_chip.running;
+fn chip_row(running: &Running) -> Result<Option<Row>, Diagnostics> {
     let chip_steps = running.chip_steps();
-    let threads = running.data.count < rayon::current_num_threads();
-    let options = RunOptions { threads, ..recording(running, chip_steps) };
-    let run = |emulator: &mut Emulator<'_>, sample: usize| match interrupted() {
-        true => Ok(None),
-        false => run_sample(running, emulator, sample, chip_steps, &options, None).map(Some),
+    let recording = running.recording(chip_steps);
+    let sums = Mutex::new(RunSums::default());
+    let run = |emulator: &mut ChipEmulator<'_>, sample: usize| -> Result<Option<bool>, Diagnostics> {
+        if interrupted() {
+            return Ok(None);
+        }
+        let result = running.run_sample(emulator, sample, chip_steps, &recording, None)?;
+        sums.lock().expect("bug in snncc: a run panicked").add(&result);
+        Ok(Some(result.class.is_some() && label(&running.data.labels, sample) == result.class))
     };
     let results: Vec<_> =
-        (0..running.data.count).into_par_iter().map_init(|| Emulator::new(&running.program), run).collect();
+        (0..running.data.count).into_par_iter().map_init(|| running.program.emulator(), run).collect();
     let mut row = Row { run_on: Some("chip"), ..Row::default() };
-    let mut sums = RunSums::default();
-    let mut spikes = 0;
-    for (sample, result) in results.into_iter().enumerate() {
-        let Some(result) = result? else { return Ok(None) };
-        sums.add(&result.totals, &result.cores);
-        spikes += result.spikes.iter().sum::<u64>();
-        row.correct += u64::from(result.class.is_some() && label(&running.data.labels, sample) == result.class);
+    for result in results {
+        let Some(is_right) = result? else { return Ok(None) };
+        row.correct += u64::from(is_right);
         row.samples += 1;
     }
-    row.spikes = spikes as f64 / row.samples as f64;
+    let sums = sums.into_inner().expect("bug in snncc: a run panicked");
+    row.spikes = sums.spikes.iter().sum::<u128>() as f64 / row.samples as f64;
     row.chip = Some(ChipFigures {
         chip_steps,
-        synaptic_events: sums.synaptic_events,
+        synaptic_events: sums.counts.get("synaptic_events"),
         time_ps: sums.time_ps,
-        energy_fj: sums.total_energy_fj(),
+        energy_fj: sums.energy_fj.total(),
     });
     Ok(Some(row))
 }

@@ -6,7 +6,8 @@ use crate::load;
 use crate::session::{Outcome, Session, print, print_json};
 use serde_json::json;
 use snncc_chip::{Basis, CoreKind, HardwareModel, Limit, LoihiCore, SpinnakerCore, TARGETS, Target, TargetFile};
-use snncc_ids::Diagnostics;
+use snncc_ids::{CoreId, Diagnostics};
+use snncc_image::spinnaker::route_text;
 use snncc_report::{Table, number_text};
 use std::path::Path;
 
@@ -155,7 +156,13 @@ fn machine_tables(target: &Target, core: &SpinnakerCore) -> String {
     ] {
         row(name, limit.0, limit.2, &limit.1);
     }
-    let mut out = format!("\n{}", table.text(2));
+    for (name, bits) in [
+        ("bits of a weight", &core.formats.weight_bits),
+        ("bits of a key for the time of sending", &core.formats.colour_bits),
+    ] {
+        row(name, bits.0.into(), bits.2, &bits.1);
+    }
+    let mut out = format!("{}\n{}", missing(target), table.text(2));
     let Some(costs) = core.costs.get(&target.file.costs) else { return out };
     let mut table = Table::new(&["event", "cycles", "basis", "source"]);
     for (name, cost) in [
@@ -176,6 +183,7 @@ fn machine_tables(target: &Target, core: &SpinnakerCore) -> String {
     let mut table = Table::new(&["time and energy", "value", "basis", "source"]);
     for (name, value) in [
         ("clock, Hz", &costs.clock_hz),
+        ("packet on a link, ps", &costs.link_occupied_ps),
         ("hop, fJ", &costs.hop_energy_fj),
         ("hop, ps", &costs.hop_time_ps),
         ("chip, idle, µW", &costs.chip_idle_uw),
@@ -184,7 +192,41 @@ fn machine_tables(target: &Target, core: &SpinnakerCore) -> String {
         let basis = crate::report::basis(value.2).name();
         table.row(vec![name.into(), number_text(value.0.into()), basis.into(), value.1.clone()]);
     }
+    let transfer = &costs.transfer_bytes_per_cycle;
+    table.row(vec![
+        "shared memory, bytes a cycle".into(),
+        transfer.0.to_string(),
+        crate::report::basis(transfer.2).name().into(),
+        transfer.1.clone(),
+    ]);
     out += &format!("\n{}", table.text(2));
+    out
+}
+
+/// How a machine's chips lie, and what of it does not work.
+fn missing(target: &Target) -> String {
+    let file = &target.file;
+    let chips = target.machine_chips();
+    let boards = chips.iter().filter(|(_, _, has_ethernet)| *has_ethernet).count();
+    let (along_x, along_y) = target.wraps();
+    let wraps = match (along_x, along_y) {
+        (true, true) => "links go on over both edges",
+        (true, false) => "links go on over the edge along x",
+        (false, true) => "links go on over the edge along y",
+        (false, false) => "links end at the edges",
+    };
+    let mut out = format!("{}, {wraps}\n", snncc_report::count_text(boards.into(), "boards"));
+    let dead = [
+        ("dead chips", file.dead_chips.iter().map(|(x, y)| format!("({x}, {y})")).collect::<Vec<_>>()),
+        ("dead cores", file.dead_cores.iter().map(|core| target.core_name(CoreId(*core))).collect()),
+        (
+            "dead links",
+            file.dead_links.iter().map(|(x, y, link)| format!("{} of ({x}, {y})", route_text(1 << *link))).collect(),
+        ),
+    ];
+    for (what, names) in dead.into_iter().filter(|(_, names)| !names.is_empty()) {
+        out += &format!("{what}: {}\n", names.join(", "));
+    }
     out
 }
 

@@ -4,22 +4,22 @@ use crate::args::VerifyArgs;
 use crate::commands::emulate::coding_name;
 use crate::data::Data;
 use crate::files::InputFile;
-use crate::machine;
 use crate::output::{REPORT, write_file};
-use crate::running::{Running, accuracy, json_counts, results_folder};
+use crate::running::{Running, accuracy, results_folder};
 use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
+use crate::sums::json_counts;
 use serde_json::{Map, Value as Json, json};
 use snncc_chip::HardwareModel;
 use snncc_data::SpikeTrain;
 use snncc_formats::data_files::{DataKind, read_samples, read_spikes};
 use snncc_formats::tensor_files::npz_names;
 use snncc_ids::{Diagnostic, Diagnostics, code};
-use snncc_ir::{Network, Node, QuantizedIr};
+use snncc_ir::{Network, Node};
 use snncc_reference::float::{FloatNetwork, FloatOptions};
 use snncc_report::{
     Basis, Figure, LayerRow, LossRow, ReportData, Table, Value, VerificationSection, count_text, energy_text, time_text,
 };
-use snncc_verify::{Chip, Compiled, EmulatedChip, Plan, SampleInput, Verification, Witnesses, verify};
+use snncc_verify::{Chip, Compiled, Plan, SampleInput, Verification, Witnesses, verify};
 use std::path::Path;
 
 /// Samples, from the first on, whose membranes are compared in every step.
@@ -46,38 +46,31 @@ pub(crate) struct Subject<'a> {
 /// Verifies a compiled network.
 pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     session.json = args.json;
-    if machine::is_machine_folder(&args.dir) {
-        let ready = machine::Ready::open(session, &args.dir, &args.data)?;
-        let network = ready.opened.network().map_err(|message| session.fail_files(&message))?;
-        let report = ready.opened.report().map_err(|message| session.fail_files(&message))?;
-        return ready.with_subject(ready.data.count, |subject| run_on(session, args, subject, &network, report));
-    }
     let running = Running::open(session, &args.dir, &args.data)?;
-    let quantized = running.opened.quantized().map_err(|message| session.fail_files(&message))?;
     let report = running.opened.report().map_err(|message| session.fail_files(&message))?;
-    with_subject(&running, &quantized, running.data.count, |subject| {
+    let compiled = running.compiled().map_err(|message| session.fail_files(message))?;
+    with_subject(&running, compiled, running.data.count, |subject| {
         run_on(session, args, subject, &running.network, report)
     })
 }
 
-/// The network of an output folder for chips with compartments. `samples` is how many will be run at most.
+/// What there is to compare of an output folder. `samples` is how many will be run at most.
 fn with_subject<T>(
     running: &Running,
-    quantized: &QuantizedIr,
+    compiled: Compiled<'_>,
     samples: usize,
     work: impl FnOnce(&Subject<'_>) -> T,
 ) -> T {
     let opened = &running.opened;
-    let chip = EmulatedChip::new(&running.program, true, samples < rayon::current_num_threads());
     work(&Subject {
         folder: &opened.folder,
         costs: &opened.target.file.costs,
         host: &opened.manifest.host,
         inputs: running.program.inputs().map(|(name, _)| name.to_owned()).collect(),
         data: &running.data,
-        compiled: Compiled::Compartments { quantized, image: &opened.image },
+        compiled,
         model: &opened.target.model,
-        chip: &chip,
+        chip: &*running.program.witness(samples < rayon::current_num_threads()),
         sample: &|sample| running.sample(sample),
     })
 }
@@ -136,11 +129,11 @@ type OtherSpikes = Vec<Vec<(String, SpikeTrain)>>;
 pub(crate) fn compare_integers(
     session: &mut Session,
     running: &Running,
-    quantized: &QuantizedIr,
+    compiled: Compiled<'_>,
     limit: usize,
 ) -> Result<Verification, Failure> {
     let samples = running.data.count.min(limit);
-    with_subject(running, quantized, samples, |subject| compare(session, subject, None, None, limit))
+    with_subject(running, compiled, samples, |subject| compare(session, subject, None, None, limit))
 }
 
 /// Runs all witnesses on the first `limit` samples.
