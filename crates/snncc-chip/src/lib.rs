@@ -20,6 +20,7 @@ pub use model::{
 pub use profile::{ArithmeticProfile, ExponentRule, Overflow};
 pub use spinnaker::{
     Cycles, Product, SpinnakerArithmetic, SpinnakerCore, SpinnakerCosts, SpinnakerFormats, SpinnakerLimits,
+    SpinnakerTimeline,
 };
 pub use target::{ChipGrid, Defaults, Hop, MachineShape, Target, TargetFile};
 pub use validate::validate;

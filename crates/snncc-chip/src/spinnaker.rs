@@ -64,6 +64,8 @@ pub struct SpinnakerFormats {
     pub address_item_bytes: Sourced<u32>,
     /// Low bits of a key that hold the time of sending.
     pub colour_bits: Sourced<u8>,
+    /// Whether a spike that these bits show to be late is dropped even where its delays are long enough.
+    pub drops_late: Sourced<bool>,
     /// Data memory of a neuron: state, threshold and synapse state of two types.
     pub neuron_bytes: Sourced<u32>,
 }
@@ -139,10 +141,42 @@ pub struct SpinnakerCosts {
     pub hop_time_ps: Sourced<u64>,
     /// Time that a packet occupies a link, in picoseconds.
     pub link_occupied_ps: Sourced<u64>,
+    /// What the timing level `link` needs besides.
+    pub timeline: SpinnakerTimeline,
     /// Energy of a packet's hop, in femtojoules.
     pub hop_energy_fj: Sourced<u64>,
     /// Power of an idle chip, in microwatts.
     pub chip_idle_uw: Sourced<u64>,
     /// Power of an active core, in microwatts.
     pub core_active_uw: Sourced<u64>,
+}
+
+/// Parts of a core's and a router's time, and buffers of packets: what the timing level `link` needs.
+///
+/// A router has no emergency routing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpinnakerTimeline {
+    /// The part of [`SpinnakerCosts::spike`] that interrupts everything else: taking the packet into the queue.
+    pub spike_interrupt: Cycles,
+    /// The part of [`SpinnakerCosts::spike`] after the transfer of the row.
+    pub transfer_end: Cycles,
+    /// Packets that a core holds while it takes one into the queue.
+    pub receive_slots: Sourced<u32>,
+    /// Packets that a core holds for the router; it stalls when it sends one more.
+    pub send_slots: Sourced<u32>,
+    /// Packets on a link and behind it.
+    pub link_slots: Sourced<u32>,
+    /// Packets in a router.
+    pub router_slots: Sourced<u32>,
+    /// The part of [`SpinnakerCosts::hop_time_ps`] that a router takes, in picoseconds.
+    pub router_time_ps: Sourced<u64>,
+    /// A router takes a packet each cycle, in picoseconds.
+    pub router_cycle_ps: Sourced<u64>,
+    /// Cycles for which a router waits for an output that is blocked, before it drops the packet.
+    pub router_wait_cycles: Sourced<u64>,
+    /// Dropped packets that a chip keeps for sending them again; those beyond are lost.
+    pub reinjection_packets: Sourced<u32>,
+    /// Time before each packet that is sent again, in picoseconds.
+    pub reinjection_ps: Sourced<u64>,
 }

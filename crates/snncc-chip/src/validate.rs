@@ -181,6 +181,7 @@ fn check_spinnaker(checker: &mut Checker<'_>, core: &SpinnakerCore) {
     checker.sourced(&formats.population_entry_bytes, "formats/population_entry_bytes", |bytes| *bytes == 20, "20");
     checker.sourced(&formats.address_item_bytes, "formats/address_item_bytes", |bytes| *bytes == 4, "4");
     checker.sourced(&formats.colour_bits, "formats/colour_bits", |bits| *bits <= 7, "at most 7");
+    checker.source(&formats.drops_late.1, "formats/drops_late");
     checker.sourced(&formats.neuron_bytes, "formats/neuron_bytes", |bytes| (1..=1 << 12).contains(bytes), "1 to 4096");
     let arithmetic = &core.arithmetic;
     checker.source(&arithmetic.delta.1, "arithmetic/delta");
@@ -211,6 +212,8 @@ fn check_ticks(checker: &mut Checker<'_>, name: &str, table: &SpinnakerCosts) {
         ("neuron", &table.neuron),
         ("neuron_refractory", &table.neuron_refractory),
         ("packet_out", &table.packet_out),
+        ("timeline/spike_interrupt", &table.timeline.spike_interrupt),
+        ("timeline/transfer_end", &table.timeline.transfer_end),
     ] {
         checker.source(&cycles.source, &at(field));
         checker.require(cycles.cycles <= 1 << 24, &at(field), || format!("`{}` has more than 2^24 cycles", at(field)));
@@ -221,6 +224,10 @@ fn check_ticks(checker: &mut Checker<'_>, name: &str, table: &SpinnakerCosts) {
     checker.sourced(bytes, &at("transfer_bytes_per_cycle"), |bytes| (1..=1 << 12).contains(bytes), "1 to 4096");
     for (field, value) in [
         ("hop_time_ps", &table.hop_time_ps),
+        ("timeline/router_time_ps", &table.timeline.router_time_ps),
+        ("timeline/router_cycle_ps", &table.timeline.router_cycle_ps),
+        ("timeline/router_wait_cycles", &table.timeline.router_wait_cycles),
+        ("timeline/reinjection_ps", &table.timeline.reinjection_ps),
         ("link_occupied_ps", &table.link_occupied_ps),
         ("hop_energy_fj", &table.hop_energy_fj),
         ("chip_idle_uw", &table.chip_idle_uw),
@@ -228,6 +235,28 @@ fn check_ticks(checker: &mut Checker<'_>, name: &str, table: &SpinnakerCosts) {
     ] {
         checker.sourced(value, &at(field), |value| *value <= 10_u64.pow(12), "at most 10^12");
     }
+    let timeline = &table.timeline;
+    for (field, slots) in [
+        ("timeline/receive_slots", &timeline.receive_slots),
+        ("timeline/send_slots", &timeline.send_slots),
+        ("timeline/link_slots", &timeline.link_slots),
+        ("timeline/router_slots", &timeline.router_slots),
+    ] {
+        checker.sourced(slots, &at(field), |slots| (1..=1 << 20).contains(slots), "1 to 2^20");
+    }
+    let kept = &timeline.reinjection_packets;
+    checker.sourced(kept, &at("timeline/reinjection_packets"), |kept| *kept <= 1 << 20, "at most 2^20");
+    let parts = u64::from(timeline.spike_interrupt.cycles) + u64::from(timeline.transfer_end.cycles);
+    checker.require(parts <= table.spike.cycles.into(), &at("spike"), || {
+        format!("{parts} cycles of a spike before and after it, of {} in all", table.spike.cycles)
+    });
+    let without_row = table.spike_without_row.cycles;
+    checker.require(timeline.spike_interrupt.cycles <= without_row, &at("spike_without_row"), || {
+        format!("the interrupt of a spike takes more than {without_row} cycles")
+    });
+    checker.require(timeline.router_time_ps.0 <= table.hop_time_ps.0, &at("hop_time_ps"), || {
+        "a router takes longer than a hop".into()
+    });
 }
 
 fn check_arithmetic(checker: &mut Checker<'_>) {

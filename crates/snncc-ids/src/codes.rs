@@ -111,7 +111,9 @@ codes! {
     // SNN07xx: emulate
     WRONG_CHIP = "SNN0701", exit 3, "the image was built for another hardware model";
     STATE_OVERFLOW = "SNN0702", exit 3, "a register overflowed while the network ran";
+    LATE_PACKETS = "SNN0703", exit 3, "packets were late, dropped or lost while the network ran";
     // SNN08xx: verify
     DIVERGENCE = "SNN0801", exit 6, "two witnesses disagree";
     OTHER_TOOL_DIVERGENCE = "SNN0802", exit 6, "the spikes differ from those of another tool";
+    TIMING_DIVERGENCE = "SNN0803", exit 8, "spikes differ because packets were late or lost";
 }

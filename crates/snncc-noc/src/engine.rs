@@ -23,7 +23,7 @@ pub struct Packet {
     /// The way that it takes.
     pub tree: TreeId,
     /// What its sender knows it by.
-    pub payload: u32,
+    pub payload: u64,
     /// Service time at each sink, besides that of the leaf.
     pub service_ps: u64,
 }
@@ -43,7 +43,7 @@ pub enum Happening {
     /// A sink took a copy of a packet.
     Taken {
         /// Of the packet.
-        payload: u32,
+        payload: u64,
         /// Place of the leaf in the list that the tree was made of.
         leaf: u32,
         /// The sink.
@@ -65,7 +65,7 @@ pub enum Happening {
     /// A packet gave up a branch. A resender may have it now.
     Dropped {
         /// Of the packet.
-        payload: u32,
+        payload: u64,
         /// At the far end of this link.
         at: u32,
         /// What did not take it.
@@ -78,7 +78,7 @@ pub enum Happening {
     /// A dropped branch that no resender took: `leaves` copies will not arrive. Follows its `Dropped`.
     Lost {
         /// Of the packet.
-        payload: u32,
+        payload: u64,
         /// At the far end of this link.
         at: u32,
         /// What did not take it.
@@ -149,7 +149,7 @@ struct Token {
     service_ps: u64,
     /// When it asked for its branches.
     asked_ps: u64,
-    payload: u32,
+    payload: u64,
     node: u32,
     /// [`ALL`], or the only branch: a node, or a leaf with [`LEAF`].
     only: u32,
@@ -473,7 +473,7 @@ impl<'a> Engine<'a> {
         let sums = &mut self.link_use[link as usize];
         let waited_ps = now_ps - waiter.since_ps;
         sums.packets += 1;
-        sums.waited_ps += waited_ps;
+        sums.waited_ps = sums.waited_ps.saturating_add(waited_ps);
         sums.longest_wait_ps = sums.longest_wait_ps.max(waited_ps);
         sums.most_held = sums.most_held.max(state.held);
         let parent = self.tokens[waiter.token as usize];
@@ -580,9 +580,9 @@ impl<'a> Engine<'a> {
         state.done_ps.push_back(done_ps);
         let sums = &mut self.sink_use[sink as usize];
         sums.packets += 1;
-        sums.blocked_ps += now_ps - waiter.since_ps;
-        sums.waited_ps += started_ps - now_ps;
-        sums.busy_ps += service_ps;
+        sums.blocked_ps = sums.blocked_ps.saturating_add(now_ps - waiter.since_ps);
+        sums.waited_ps = sums.waited_ps.saturating_add(started_ps - now_ps);
+        sums.busy_ps = sums.busy_ps.saturating_add(service_ps);
         sums.most_held = sums.most_held.max(state.done_ps.len() as u32);
         let (payload, leaf) = (token.payload, leaf.position);
         self.told.push_back(Happening::Taken { payload, leaf, sink, arrived_ps: now_ps, started_ps, done_ps });

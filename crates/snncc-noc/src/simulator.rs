@@ -180,7 +180,7 @@ impl<'a> Simulator<'a> {
     fn send(&mut self, messages: &[Message], outcome: &mut Outcome, source: u32, now_ps: u64) {
         let Some(at) = self.pending(source) else { return };
         let Message { tree, service_ps, .. } = messages[at as usize];
-        if self.engine.inject(source, now_ps, Packet { tree, payload: at, service_ps }) {
+        if self.engine.inject(source, now_ps, Packet { tree, payload: at.into(), service_ps }) {
             outcome.injected_ps[at as usize] = now_ps;
             self.next[source as usize] += 1;
             self.schedule(messages, outcome, source, now_ps);

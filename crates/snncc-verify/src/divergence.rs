@@ -6,7 +6,7 @@ use crate::compiled::Compiled;
 use crate::driver::{Layer, STATE_LIMIT, Setup};
 use crate::machine_cause::{self, Slots};
 use crate::verification::{FirstDivergence, SideValues};
-use crate::witness::{ChipState, SampleInput};
+use crate::witness::{ChipState, ChipTrace, SampleInput};
 use snncc_data::SpikeTrain;
 use snncc_ids::Diagnostics;
 use snncc_reference::{CurrentTrace, StateTrace};
@@ -22,6 +22,37 @@ struct Found<'a> {
     slots: Option<Slots>,
 }
 
+/// How the chip is run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChipRun {
+    /// Up to the steps that are looked at.
+    Short,
+    /// Over all steps: where cores lag behind, those later change those before.
+    Whole,
+    /// As if all packets came in time.
+    InTime,
+}
+
+impl ChipRun {
+    fn run(
+        self,
+        setup: &Setup<'_>,
+        input: &SampleInput,
+        steps: u32,
+        state: &[usize],
+    ) -> Result<ChipTrace, Diagnostics> {
+        let chip = setup.witnesses.chip;
+        match self {
+            Self::Short => chip.run(input, steps, state),
+            Self::Whole => chip.run(input, setup.chip_steps, state),
+            Self::InTime => match chip.run_in_time(input, steps, state)? {
+                Some(trace) => Ok(trace),
+                None => chip.run(input, steps, state),
+            },
+        }
+    }
+}
+
 /// Runs a sample again, with the states of all neurons, up to chip step `bound`, and finds the first step in which anything
 /// differs, there the first layer, there the first neuron. Layers are recorded in groups, to bound the memory.
 ///
@@ -32,6 +63,7 @@ pub(crate) fn locate(
     sample: usize,
     input: &SampleInput,
     bound: u32,
+    chip_run: ChipRun,
 ) -> Result<Option<FirstDivergence>, Diagnostics> {
     let mut best: Option<Found<'_>> = None;
     let mut steps = bound;
@@ -46,7 +78,7 @@ pub(crate) fn locate(
         (group, rest) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         let (integer, currents) = setup.run_integer(input, steps, group.iter().map(|layer| layer.id).collect())?;
         let in_image: Vec<usize> = group.iter().map(|layer| layer.in_image).collect();
-        let chip = setup.witnesses.chip.run(input, steps, &in_image)?;
+        let chip = chip_run.run(setup, input, steps, &in_image)?;
         let find = |step: u32| {
             (group.iter().zip(&integer.state).zip(&chip.state)).enumerate().find_map(|(at, ((layer, ours), theirs))| {
                 let (a, b) = (&integer.spikes[layer.id], &chip.spikes[layer.in_image]);

@@ -1,13 +1,13 @@
 //! Runs every sample past every witness.
 
 use crate::compare::{difference, index_of};
-use crate::divergence;
+use crate::divergence::{self, ChipRun};
 use crate::integers::IntegerWitness;
 use crate::loss::LossSums;
 use crate::readout::{largest, predicted_by_membrane, predicted_by_spikes};
 use crate::verification::{
-    Accuracy, ChipTotals, FloatDivergence, OtherToolComparison, OtherToolPopulation, PopulationMismatches, Prediction,
-    Saturation, ToolDivergence, Verification,
+    Accuracy, ChipTotals, Disturbance, FloatDivergence, OtherToolComparison, OtherToolPopulation, PopulationMismatches,
+    Prediction, Saturation, ToolDivergence, Verification,
 };
 use crate::witness::{ChipTrace, SampleInput, Witnesses};
 use rayon::prelude::*;
@@ -81,6 +81,7 @@ struct Mark {
 }
 
 /// What one sample showed.
+#[derive(Default)]
 struct Outcome {
     /// By layer: spikes of the integer reference, of the emulator, and mismatches.
     exact: Vec<[u64; 3]>,
@@ -98,6 +99,19 @@ struct Outcome {
     tool_first_float: Option<ToolDivergence>,
     saturations: Vec<Saturation>,
     totals: ChipTotals,
+    disturbances: Vec<Disturbance>,
+    /// Whether it differs, but does not if all packets come in time.
+    is_late: bool,
+}
+
+impl Outcome {
+    fn differs(&self) -> bool {
+        self.first_mismatch.is_some() || self.state_mismatches + self.output_mismatches > 0
+    }
+
+    fn is_disturbed(&self) -> bool {
+        self.disturbances.iter().any(|disturbance| disturbance.changes_results)
+    }
 }
 
 /// Runs `plan.samples` samples, in parallel, and compares the witnesses. `sample` gives what a sample feeds the network.
@@ -126,14 +140,20 @@ pub fn verify(
     let outcomes: Vec<Outcome> = outcomes.into_iter().collect::<Result<_, _>>()?;
     let mut verification = setup.fold(plan, &outcomes);
     verification.exact.state_samples = state_samples as u64;
-    let differing = |outcome: &Outcome| {
-        outcome.first_mismatch.is_some() || outcome.state_mismatches + outcome.output_mismatches > 0
-    };
-    verification.exact.differing_samples = outcomes.iter().filter(|outcome| differing(outcome)).count() as u64;
-    if let Some(at) = outcomes.iter().position(differing) {
+    verification.exact.differing_samples = outcomes.iter().filter(|outcome| outcome.differs()).count() as u64;
+    verification.late_samples = outcomes.iter().filter(|outcome| outcome.is_late).count() as u64;
+    // A real difference is of more interest than one of late packets.
+    let real = outcomes.iter().position(|outcome| outcome.differs() && !outcome.is_late);
+    if let Some(at) = real.or_else(|| outcomes.iter().position(|outcome| outcome.differs())) {
+        // Where late packets hide a real difference, it is looked for without them.
+        let chip_run = match (outcomes[at].is_disturbed(), real) {
+            (false, _) => ChipRun::Short,
+            (true, None) => ChipRun::Whole,
+            (true, Some(_)) => ChipRun::InTime,
+        };
         // A state may differ before a spike does, so the whole run is looked at up to the first spike that differs.
-        let bound = outcomes[at].first_mismatch.unwrap_or(setup.chip_steps);
-        verification.exact.first = divergence::locate(&setup, at, &sample(at)?, bound)?;
+        let bound = outcomes[at].first_mismatch.filter(|_| chip_run != ChipRun::InTime).unwrap_or(setup.chip_steps);
+        verification.exact.first = divergence::locate(&setup, at, &sample(at)?, bound, chip_run)?;
     }
     if let Some((at, mark)) = outcomes.iter().enumerate().find_map(|(at, o)| o.float_first.map(|mark| (at, mark))) {
         verification.float_divergence = Some(setup.float_divergence(plan.steps, at, mark, &sample(at)?)?);
@@ -235,7 +255,29 @@ impl<'a> Setup<'a> {
             tool_first_float: None,
             saturations: self.integer.saturations(&integer, &chip.totals.overflows),
             totals: chip.totals.clone(),
+            disturbances: chip.disturbances.clone(),
+            is_late: false,
         };
+        self.compare_exactly(&integer, &chip, &mut outcome);
+        if outcome.differs() && outcome.is_disturbed() {
+            let mut in_time = Outcome::default();
+            if let Some(chip) = self.witnesses.chip.run_in_time(input, self.chip_steps, &in_image)? {
+                self.compare_exactly(&integer, &chip, &mut in_time);
+                outcome.is_late = !in_time.differs();
+            }
+        }
+        if let Some(float) = &float {
+            self.compare_float(plan, float, &integer, &mut outcome);
+        }
+        outcome.prediction = self.predict(plan, at, float.as_ref(), &integer, &chip);
+        if let Some(other_tool) = plan.other_tool {
+            self.compare_tool(plan, at, &other_tool(at), float.as_ref(), &chip, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Integer reference and emulator.
+    fn compare_exactly(&self, integer: &IntegerTrace, chip: &ChipTrace, outcome: &mut Outcome) {
         for layer in &self.layers {
             let found = difference(&integer.spikes[layer.id], &chip.spikes[layer.in_image], (0, 0), self.chip_steps);
             outcome.exact.push([found.first_spikes, found.second_spikes, found.mismatches]);
@@ -251,14 +293,6 @@ impl<'a> Setup<'a> {
         for ((_, ours), theirs) in membranes {
             outcome.output_mismatches += unequal(ours, theirs);
         }
-        if let Some(float) = &float {
-            self.compare_float(plan, float, &integer, &mut outcome);
-        }
-        outcome.prediction = self.predict(plan, at, float.as_ref(), &integer, &chip);
-        if let Some(other_tool) = plan.other_tool {
-            self.compare_tool(plan, at, &other_tool(at), float.as_ref(), &chip, &mut outcome)?;
-        }
-        Ok(outcome)
     }
 
     fn compare_float(&self, plan: &Plan<'_>, float: &FloatTrace, integer: &IntegerTrace, outcome: &mut Outcome) {
@@ -410,7 +444,8 @@ impl<'a> Setup<'a> {
                 verification.losses.push(loss.finish(&layer.name, plan.van_rossum_tau_steps.is_some()));
             }
         }
-        for outcome in outcomes {
+        for (at, outcome) in (0_u64..).zip(outcomes) {
+            verification.add_disturbances(at, &outcome.disturbances);
             verification.exact.state_mismatches += outcome.state_mismatches;
             verification.exact.output_mismatches += outcome.output_mismatches;
             verification.chip.add(&outcome.totals);

@@ -68,7 +68,7 @@ impl EmulatedChip<'_> {
         let state = state.collect();
         let outputs = self.program.outputs().map(|(_, population, _)| population);
         let (spikes, output_voltages) = spikes_and_voltages(trace.populations, outputs, trace.steps);
-        ChipTrace { spikes, state, output_voltages, totals }
+        ChipTrace { spikes, state, output_voltages, totals, disturbances: Vec::new() }
     }
 }
 

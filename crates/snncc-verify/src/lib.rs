@@ -39,7 +39,8 @@ pub use integers::IntegerWitness;
 pub use machine::EmulatedMachine;
 pub use readout::{largest, predicted_by_membrane, predicted_by_spikes};
 pub use verification::{
-    Accuracy, ChipTotals, ExactComparison, FirstDivergence, FloatDivergence, OtherToolComparison, OtherToolPopulation,
-    PopulationLoss, PopulationMismatches, Prediction, Saturation, SideValues, ToolDivergence, Verification,
+    Accuracy, ChipTotals, Disturbance, ExactComparison, FirstDivergence, FloatDivergence, OtherToolComparison,
+    OtherToolPopulation, PopulationLoss, PopulationMismatches, Prediction, Saturation, SideValues, ToolDivergence,
+    Verification,
 };
 pub use witness::{Chip, ChipState, ChipTrace, SampleInput, Witnesses};

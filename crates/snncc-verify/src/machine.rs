@@ -2,11 +2,12 @@
 
 use crate::emulated::{Idle, spikes_and_voltages};
 use crate::integers::SATURATIONS;
-use crate::verification::ChipTotals;
+use crate::verification::{ChipTotals, Disturbance};
 use crate::witness::{Chip, ChipState, ChipTrace, SampleInput};
 use snncc_emu::Selection;
 use snncc_emu::spinnaker::{
-    SpinnakerEmulator, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTotals, SpinnakerTrace, StateDetail,
+    FaultCount, SpinnakerEmulator, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTiming, SpinnakerTotals,
+    SpinnakerTrace, StateDetail,
 };
 use snncc_ids::Diagnostics;
 
@@ -15,6 +16,7 @@ pub struct EmulatedMachine<'a> {
     program: &'a SpinnakerProgram,
     idle: Idle<SpinnakerEmulator<'a>>,
     tick_ps: Option<u64>,
+    timing: SpinnakerTiming,
     threads: bool,
 }
 
@@ -22,18 +24,28 @@ impl<'a> EmulatedMachine<'a> {
     /// `tick_ps`: length of a tick, as in [`SpinnakerRunOptions`]. `threads`: whether one run may use several threads, worth
     /// while where there are few samples.
     pub fn new(program: &'a SpinnakerProgram, tick_ps: Option<u64>, threads: bool) -> Self {
-        Self { program, idle: Idle::default(), tick_ps, threads }
+        Self { program, idle: Idle::default(), tick_ps, timing: SpinnakerTiming::Analytic, threads }
     }
-}
 
-impl Chip for EmulatedMachine<'_> {
-    fn run(&self, input: &SampleInput, steps: u32, state: &[usize]) -> Result<ChipTrace, Diagnostics> {
+    /// With this level of timing. At the level `link` packets may be late or lost, and `verify` tells that apart from errors.
+    pub fn with_timing(self, timing: SpinnakerTiming) -> Self {
+        Self { timing, ..self }
+    }
+
+    fn run_at(
+        &self,
+        timing: SpinnakerTiming,
+        input: &SampleInput,
+        steps: u32,
+        state: &[usize],
+    ) -> Result<ChipTrace, Diagnostics> {
         let prepared = self.program.prepare(&input.stimulus)?;
         let options = SpinnakerRunOptions {
             spikes: Selection::All,
             states: Selection::None,
             details: if state.is_empty() { Selection::None } else { Selection::Some(state.to_vec()) },
             tick_ps: self.tick_ps,
+            timing,
             core_steps: false,
             threads: self.threads,
         };
@@ -43,9 +55,23 @@ impl Chip for EmulatedMachine<'_> {
     }
 }
 
+impl Chip for EmulatedMachine<'_> {
+    fn run(&self, input: &SampleInput, steps: u32, state: &[usize]) -> Result<ChipTrace, Diagnostics> {
+        self.run_at(self.timing, input, steps, state)
+    }
+
+    fn run_in_time(&self, input: &SampleInput, steps: u32, state: &[usize]) -> Result<Option<ChipTrace>, Diagnostics> {
+        match self.timing {
+            SpinnakerTiming::Analytic => Ok(None),
+            SpinnakerTiming::Link => self.run_at(SpinnakerTiming::Analytic, input, steps, state).map(Some),
+        }
+    }
+}
+
 impl EmulatedMachine<'_> {
     fn chip_trace(&self, mut trace: SpinnakerTrace, state: &[usize]) -> ChipTrace {
         let totals = totals(&trace.totals);
+        let disturbances = self.disturbances(&trace);
         let recorded = state.iter().map(|population| {
             let detail = trace.details[*population].take().expect("bug in snncc: a state was not recorded");
             let StateDetail { slots, currents: [excitatory, inhibitory], v, .. } = detail;
@@ -55,7 +81,23 @@ impl EmulatedMachine<'_> {
         let recorded = recorded.collect();
         let outputs = self.program.outputs().map(|(_, population, _)| population);
         let (spikes, output_voltages) = spikes_and_voltages(trace.populations, outputs, trace.steps);
-        ChipTrace { spikes, state: recorded, output_voltages, totals }
+        ChipTrace { spikes, state: recorded, output_voltages, totals, disturbances }
+    }
+
+    fn disturbances(&self, trace: &SpinnakerTrace) -> Vec<Disturbance> {
+        let Some(link) = &trace.link else { return Vec::new() };
+        let told = |(what, count, changes_results): (&str, FaultCount, bool)| {
+            let (chip_step, place) = count.first?;
+            Some(Disturbance {
+                what: what.to_owned(),
+                count: count.count,
+                changes_results,
+                sample: 0,
+                chip_step,
+                place: self.program.place_name(place),
+            })
+        };
+        link.faults.kinds().into_iter().filter_map(told).collect()
     }
 }
 

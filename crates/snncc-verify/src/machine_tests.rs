@@ -5,7 +5,7 @@ use snncc_chip::Target;
 use snncc_compile::spinnaker::{Compiled as Program, compile};
 use snncc_compile::{Ctx, NoObserver, Options};
 use snncc_data::{PortStimulus, SpikeTrain, Stimulus};
-use snncc_emu::spinnaker::{SpinnakerMachine, SpinnakerProgram};
+use snncc_emu::spinnaker::{SpinnakerMachine, SpinnakerProgram, SpinnakerTiming};
 use snncc_ids::{Diagnostics, NodeId};
 use snncc_image::spinnaker::{CoreProgram, NeuronCore};
 use snncc_ir::network::{Affine, Edge, Matrix, Neuron, NeuronModel, Reset, SynapseDelay};
@@ -44,15 +44,19 @@ struct Bench {
     network: Network,
     program: Program,
     target: Target,
+    timing: SpinnakerTiming,
 }
 
 impl Bench {
     fn new(network: Network) -> Self {
-        let target = snncc_chip::target("spinnaker-emu").unwrap();
+        Self::on(network, snncc_chip::target("spinnaker-emu").unwrap())
+    }
+
+    fn on(network: Network, target: Target) -> Self {
         let options = Options::default();
         let mut ctx = Ctx { target: &target, options: &options, calibration: None, observer: &mut NoObserver };
         let program = compile(&network, &mut ctx).unwrap_or_else(|fault| panic!("{fault}"));
-        Self { network, program, target }
+        Self { network, program, target, timing: SpinnakerTiming::Analytic }
     }
 
     fn verify(&self, samples: usize) -> Verification {
@@ -60,7 +64,7 @@ impl Bench {
         let (model, image) = (&self.target.model, &self.program.image);
         let machine = SpinnakerMachine::of(&self.target);
         let loaded = SpinnakerProgram::load(image, model, &machine, &self.target.file.costs).unwrap();
-        let chip = EmulatedMachine::new(&loaded, Some(1_000_000_000), false);
+        let chip = EmulatedMachine::new(&loaded, Some(1_000_000_000), false).with_timing(self.timing);
         let compiled = Compiled::Spinnaker { quantized: &self.program.ir, image };
         let witnesses = Witnesses { float: Some(&float), compiled, model, chip: &chip };
         let inputs = match &self.network.nodes[NodeId(0)].node {
@@ -121,6 +125,44 @@ fn three_witnesses_agree() {
         assert!(found.chip.synaptic_events > 0 && found.chip.packets > 0);
         assert!(found.chip.energy_fj.iter().any(|(part, energy)| part == "chips" && *energy > 0));
     }
+}
+
+/// A machine whose cores are so slow that rows are processed one step late.
+fn slow() -> Target {
+    let mut target = snncc_chip::target("spinnaker-emu").unwrap();
+    let snncc_chip::CoreKind::Spinnaker(core) = &mut target.model.core else { panic!("another kind of chip") };
+    core.costs.get_mut(&target.file.costs).unwrap().clock_hz.0 = 500_000;
+    target
+}
+
+#[test]
+fn late_packets_are_no_error() {
+    // In time the levels are equal, and all witnesses.
+    let weights = vec![0.53, 0.27, 0.71, 1.1, -0.24, 0.47];
+    let mut bench = Bench::new(network(3, 2, weights, Neuron::new(NeuronModel::If)));
+    let analytic = bench.verify(3);
+    bench.timing = SpinnakerTiming::Link;
+    let found = bench.verify(3);
+    assert!(found.passes() && found.disturbances.is_empty(), "{:?}", found.disturbances);
+    assert_eq!(found.chip.synaptic_events, analytic.chip.synaptic_events);
+    // On a slow machine it matters.
+    let mut bench = Bench::on(small(), slow());
+    assert!(bench.verify(2).passes(), "nothing is late in the sums of cycles");
+    bench.timing = SpinnakerTiming::Link;
+    let found = bench.verify(2);
+    assert!(found.differs_by_time_alone() && found.late_samples == 2, "{:?}", found.disturbances);
+    let problem = found.diagnostics()[0].to_string();
+    assert!(problem.contains("SNN0803") && problem.contains("late or lost"), "{problem}");
+    let skipped = found.disturbances.iter().find(|row| row.what.contains("skipped")).unwrap();
+    assert!(skipped.changes_results && skipped.count > 0 && skipped.place.starts_with("core "), "{skipped:?}");
+    assert!(found.exact.first.is_some());
+    // A wrong threshold is an error all the same, and is found among late packets.
+    bench.core("hidden").neurons.v_threshold[1] *= 8;
+    let found = bench.verify(2);
+    assert!(!found.passes() && !found.differs_by_time_alone());
+    assert!(found.diagnostics()[0].to_string().contains("SNN0801"));
+    let first = found.exact.first.unwrap();
+    assert!(first.cause.unwrap().starts_with("v_threshold is "), "the wrong neuron is named");
 }
 
 /// A leaky membrane.

@@ -31,6 +31,34 @@ pub struct Verification {
     pub saturations: Vec<Saturation>,
     /// Sums of the emulator's counts over all samples.
     pub chip: ChipTotals,
+    /// Packets that were late or lost on the emulator, by kind; empty where time changes nothing.
+    pub disturbances: Vec<Disturbance>,
+    /// Samples in which integer reference and emulator differ, though they agree if all packets come in time.
+    pub late_samples: u64,
+}
+
+/// Packets of a machine that were late or lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Disturbance {
+    /// What was counted.
+    pub what: String,
+    /// Times, over all samples.
+    pub count: u64,
+    /// Whether neurons miss input for it.
+    pub changes_results: bool,
+    /// The first sample with it.
+    pub sample: u64,
+    /// Chip step of the first in that sample.
+    pub chip_step: u32,
+    /// Core or link of the first.
+    pub place: String,
+}
+
+impl std::fmt::Display for Disturbance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { what, count, sample, chip_step, place, .. } = self;
+        write!(f, "{count} {what}, first in sample {sample}, chip step {chip_step}, at {place}")
+    }
 }
 
 /// Integer reference against emulator. All counts must be 0.
@@ -322,25 +350,51 @@ impl Verification {
         }
     }
 
+    /// Adds what was late or lost in a sample.
+    pub(crate) fn add_disturbances(&mut self, sample: u64, of_sample: &[Disturbance]) {
+        for row in of_sample {
+            match self.disturbances.iter_mut().find(|sum| sum.what == row.what) {
+                Some(sum) => sum.count += row.count,
+                None => self.disturbances.push(Disturbance { sample, ..row.clone() }),
+            }
+        }
+    }
+
+    /// Whether emulator and integer reference differ only because packets were late or lost.
+    pub fn differs_by_time_alone(&self) -> bool {
+        !self.exact.agrees() && self.late_samples == self.exact.differing_samples
+    }
+
     /// Whether the verification passes: emulator and integer reference agree, and another tool's spikes, if given, equal
     /// the emulator's.
     pub fn passes(&self) -> bool {
         self.diagnostics().is_empty()
     }
 
-    /// `SNN0801` where emulator and integer reference disagree, `SNN0802` where another tool's spikes differ from the
-    /// emulator's.
+    /// `SNN0801` where emulator and integer reference disagree, or `SNN0803` if they do so only because packets were late or
+    /// lost; `SNN0802` where another tool's spikes differ from the emulator's.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
         if !self.exact.agrees() {
             let ExactComparison { mismatches, differing_samples, .. } = self.exact;
-            let mut diagnostic = Diagnostic::error(
-                code::DIVERGENCE,
-                format!(
-                    "integer reference and emulator disagree in {differing_samples} of {} samples, in {mismatches} spikes",
-                    self.samples
-                ),
-            );
+            let places = format!("in {differing_samples} of {} samples, in {mismatches} spikes", self.samples);
+            let mut diagnostic = if self.differs_by_time_alone() {
+                let message = format!(
+                    "the emulator differs from the integer reference because packets were late or lost: {places}"
+                );
+                let diagnostic = Diagnostic::error(code::TIMING_DIVERGENCE, message);
+                diagnostic.note("the same samples with all packets in time: equal in every spike")
+            } else {
+                let diagnostic =
+                    Diagnostic::error(code::DIVERGENCE, format!("integer reference and emulator disagree {places}"));
+                match self.late_samples {
+                    0 => diagnostic,
+                    late => diagnostic.note(format!("{late} of these samples agree if all packets come in time")),
+                }
+            };
+            for disturbance in self.disturbances.iter().filter(|disturbance| disturbance.changes_results) {
+                diagnostic = diagnostic.note(disturbance.to_string());
+            }
             if let Some(first) = &self.exact.first {
                 diagnostic = diagnostic.at(format!("nodes/{}", first.population)).note(format!("first: {first}"));
                 if let Some(cause) = &first.cause {

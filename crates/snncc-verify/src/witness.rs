@@ -1,7 +1,7 @@
 //! Who is asked, and what they are fed.
 
 use crate::compiled::Compiled;
-use crate::verification::ChipTotals;
+use crate::verification::{ChipTotals, Disturbance};
 use snncc_chip::HardwareModel;
 use snncc_data::{SpikeTrain, Stimulus};
 use snncc_ids::Diagnostics;
@@ -29,6 +29,20 @@ pub trait Chip: Sync {
     /// # Errors
     /// If the stimulus does not fit the image.
     fn run(&self, input: &SampleInput, steps: u32, state: &[usize]) -> Result<ChipTrace, Diagnostics>;
+
+    /// The same as if all packets came in time, where time can change results (see [`ChipTrace::disturbances`]); `None` where it
+    /// cannot.
+    ///
+    /// # Errors
+    /// As [`Chip::run`].
+    fn run_in_time(
+        &self,
+        _input: &SampleInput,
+        _steps: u32,
+        _state: &[usize],
+    ) -> Result<Option<ChipTrace>, Diagnostics> {
+        Ok(None)
+    }
 }
 
 /// What a run of the image gave.
@@ -42,6 +56,8 @@ pub struct ChipTrace {
     pub output_voltages: Vec<Vec<i64>>,
     /// Counts of the run.
     pub totals: ChipTotals,
+    /// Packets that were late or lost; their samples are not set.
+    pub disturbances: Vec<Disturbance>,
 }
 
 /// State of a population after each step, `(steps, neurons)` row-major.

@@ -177,7 +177,7 @@ impl Layout<'_> {
         let parameters = SynapseParameters {
             neurons: part.len,
             format,
-            drops_late: false,
+            drops_late: self.core.formats.drops_late.0,
             spike_buffer: self.core.limits.incoming_spikes.0,
             left_shifts: neurons.synapse_types.iter().map(|kind| self.left_shift(&kind.left_shift, part)).collect(),
         };

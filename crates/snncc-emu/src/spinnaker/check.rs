@@ -139,6 +139,7 @@ impl Judge<'_> {
         self.limit(at, "row_words", u64::from(longest), u64::from(limits.row_words.0));
         let dtcm = self.dtcm_bytes(core, memories);
         self.limit(at, "dtcm_bytes", dtcm, limits.dtcm_bytes.0);
+        self.limit(at, "incoming_spikes", parameters.spike_buffer.into(), limits.incoming_spikes.0.into());
         let (chip, number) = at;
         if parameters.left_shifts.len() != TYPES {
             let message = format!("{} synapse types; programs have {TYPES}", parameters.left_shifts.len());

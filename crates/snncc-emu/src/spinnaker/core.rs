@@ -24,7 +24,7 @@ pub(crate) struct CoreState {
     g: [Vec<i32>; TYPES],
     ring: Vec<u32>,
     /// Of a delay extension.
-    held: Held,
+    pub(crate) held: Held,
     /// Slots that were taken in this step, and currents with them (the initial ones before the first update), before they decay.
     pub(crate) taken: [Vec<u16>; TYPES],
     pub(crate) driven: [Vec<i32>; TYPES],
@@ -33,10 +33,23 @@ pub(crate) struct CoreState {
     pub(crate) spike_counts: Vec<u32>,
     /// Rows that packets of this step activate.
     pub(crate) inbox: Vec<Delivery>,
+    /// Rows that were processed since the last update, where time feeds back.
+    pub(crate) processed: Vec<ProcessedRow>,
     pub(crate) load: Load,
     pub(crate) saturations: OverflowCount,
     pub(crate) membrane_high: OverflowCount,
     pub(crate) membrane_low: OverflowCount,
+}
+
+/// A row that a core has processed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProcessedRow {
+    pub(crate) first_word: u32,
+    pub(crate) synapses: u16,
+    /// Steps by which the colour of the packet says that it is late.
+    pub(crate) late: u32,
+    /// The step in which it was sent, by its colour.
+    pub(crate) sent: u32,
 }
 
 /// The product of numbers with a fraction.
@@ -71,6 +84,7 @@ impl CoreState {
     pub(crate) fn reset(&mut self, program: &CoreProgram) {
         self.spikes.clear();
         self.inbox.clear();
+        self.processed.clear();
         self.load = Load::default();
         self.saturations = OverflowCount::default();
         self.membrane_high = OverflowCount::default();
@@ -99,13 +113,12 @@ impl CoreState {
         }
     }
 
-    /// Takes the ring-buffer slots of the step and updates all neurons.
+    /// Takes the ring-buffer slots of the step and updates all neurons. Adds to the load.
     pub(crate) fn update(&mut self, program: &SpinnakerProgram, core: &CoreProgram, step: u32) {
-        self.load = Load::default();
         self.spikes.clear();
         if let Some(delay) = &core.delay {
             self.held.send(delay, step, &mut self.spikes);
-            self.load.looked_at = delay.looked_at();
+            self.load.looked_at += delay.looked_at();
         }
         let Some(neurons) = &core.neurons else { return };
         if step < neurons.start_step {
@@ -120,8 +133,8 @@ impl CoreState {
             (Product::Truncated, true) => self.update_delta::<false>(neurons, fraction, step),
             (Product::Rounded, true) => self.update_delta::<true>(neurons, fraction, step),
         }
-        self.load.updated = neurons.region.len() as u64;
-        self.load.fired = self.spikes.len() as u64;
+        self.load.updated += neurons.region.len() as u64;
+        self.load.fired += self.spikes.len() as u64;
         for &neuron in &self.spikes {
             self.spike_counts[neuron as usize] += 1;
         }
@@ -155,7 +168,8 @@ impl CoreState {
             }
             slots.fill(0);
         }
-        [self.load.excitatory_slots, self.load.inhibitory_slots] = held;
+        self.load.excitatory_slots += held[0];
+        self.load.inhibitory_slots += held[1];
     }
 
     fn update_currents<const ROUNDED: bool>(&mut self, neurons: &NeuronProgram, fraction: u32, step: u32) {
@@ -277,6 +291,23 @@ impl CoreState {
         }
         self.inbox = inbox;
         self.inbox.clear();
+    }
+
+    /// Adds rows to the ring buffers that were processed since the last update. What was counted of them is counted.
+    pub(crate) fn take_in(&mut self, core: &CoreProgram) {
+        let Some(neurons) = &core.neurons else { return };
+        let format = neurons.format;
+        let mask = (1_u32 << format.ring_bits()) - 1;
+        for row in self.processed.drain(..) {
+            let offset = (row.sent & (format.slots() - 1)) << format.index_bits();
+            let first = row.first_word as usize;
+            for word in &neurons.words[first..first + usize::from(row.synapses)] {
+                if row.late == 0 || format.decode(*word).delay > row.late {
+                    let slot = &mut self.ring[(word.wrapping_add(offset) & mask) as usize];
+                    *slot = (*slot + (word >> u16::BITS)).min(SLOT_OVERFULL);
+                }
+            }
+        }
     }
 
     /// Currents of a neuron in this step and its membrane after it.

@@ -29,8 +29,13 @@ impl DelayProgram {
     }
 
     /// Steps whose spikes are held.
-    fn steps(&self) -> usize {
-        self.stages as usize * self.stage_steps as usize
+    pub(crate) fn steps(&self) -> u32 {
+        self.stages.saturating_mul(self.stage_steps)
+    }
+
+    /// Stages that a spike misses which comes so many steps late.
+    pub(crate) fn stages_before(&self, late: u32) -> u64 {
+        u64::from((late / self.stage_steps.max(1)).min(self.stages))
     }
 
     fn words(&self) -> usize {
@@ -52,7 +57,7 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn reset(&mut self, program: &DelayProgram) {
         self.bits.clear();
-        self.bits.resize(program.steps() * program.words(), 0);
+        self.bits.resize(program.steps() as usize * program.words(), 0);
     }
 
     /// Appends the sources that a step sends, ascending, and makes room for the spikes of the step.
@@ -80,7 +85,7 @@ impl Held {
     }
 
     fn step(&mut self, program: &DelayProgram, step: u32) -> &mut [u64] {
-        let first = step as usize % program.steps() * program.words();
+        let first = step as usize % program.steps() as usize * program.words();
         &mut self.bits[first..first + program.words()]
     }
 }

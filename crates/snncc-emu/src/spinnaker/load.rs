@@ -2,6 +2,7 @@
 
 use super::check::{Judge, TYPES, core_name, neuron_bits};
 use super::delay::DelayProgram;
+use super::fabric::FabricBuilder;
 use super::machine::SpinnakerMachine;
 use super::program::{CoreProgram, Delivery, Effect, InputProgram, NeuronProgram, Sends, SpinnakerProgram};
 use super::timing::Costs;
@@ -12,6 +13,7 @@ use snncc_chip::{HardwareModel, SpinnakerCore};
 use snncc_ids::{Diagnostic, Diagnostics, code, did_you_mean};
 use snncc_image::spinnaker::layout::{Memories, ROW_HEADER_WORDS, row_synapses};
 use snncc_image::spinnaker::{ApplicationCore, CoreProgram as ImageProgram, NeuronCore, SpinnakerImage};
+use std::cell::RefCell;
 
 /// Neurons, plus synapse words weighed by how rarely they act, from which threads are worth waking in each step.
 const WORTH_THREADS: u64 = 1 << 14;
@@ -48,7 +50,8 @@ impl SpinnakerProgram {
             return Err(judge.problems);
         }
         let places = Loader::places(image, &memories);
-        let loader = Loader { image, machine, core, places };
+        let fabric = RefCell::new(FabricBuilder::new(table, places.len()));
+        let loader = Loader { image, machine, core, places, fabric };
         let program = loader.load(&mut judge, Costs::new(table));
         if judge.problems.has_errors() { Err(judge.problems) } else { Ok(program) }
     }
@@ -79,6 +82,8 @@ struct Loader<'a> {
     core: &'a SpinnakerCore,
     /// By ascending number.
     places: Vec<Place<'a>>,
+    /// Gets the trees of packets as they are walked.
+    fabric: RefCell<FabricBuilder>,
 }
 
 impl<'a> Loader<'a> {
@@ -129,6 +134,11 @@ impl<'a> Loader<'a> {
                 neurons,
                 delay,
                 sends: self.sends(place, judge),
+                spike_buffer: match (&place.core.program, place.memories) {
+                    (ImageProgram::Injector(_), _) => 0,
+                    (_, Some(memories)) => memories.parameters.spike_buffer,
+                    (_, None) => self.core.limits.incoming_spikes.0,
+                },
                 symbols,
             });
         }
@@ -142,6 +152,9 @@ impl<'a> Loader<'a> {
             costs,
             product: arithmetic.product,
             fraction_bits: u32::from(self.core.formats.fraction_bits.0),
+            fabric: self.fabric.borrow_mut().take(),
+            colour_bits: u32::from(self.core.formats.colour_bits.0),
+            columns: self.machine.columns,
             chips: self.image.chips.len() as u32,
         }
     }
@@ -170,12 +183,17 @@ impl<'a> Loader<'a> {
         let walker = Walker { machine: self.machine, chips: &self.image.chips };
         walker.walk(place.chip, block, place.core.sources() as u32, &mut |first, count, tree: &Tree| {
             let targets = self.targets(tree, &mut fault);
+            if targets.len() < tree.arrivals.len() {
+                return;
+            }
+            let in_fabric = self.fabric.borrow_mut().add(tree, &targets);
             for source in first..first + count {
                 for &target in &targets {
                     self.deliver(target, key + (source << colour_bits), &mut sends.deliveries, &mut fault);
                 }
                 sends.starts.push(sends.deliveries.len());
                 sends.ways.push((tree.hops, tree.drops));
+                sends.trees.push(in_fabric);
             }
         });
         if let Some(fault) = fault {
@@ -260,5 +278,6 @@ fn neuron_program(core: &NeuronCore, memories: &Memories) -> NeuronProgram {
         format: memories.parameters.format,
         words: core.synaptic_words.clone(),
         ring_initial: core.ring_initial.clone(),
+        drops_late: memories.parameters.drops_late,
     }
 }

@@ -1,6 +1,7 @@
 //! A loaded program: the image in the layout that the emulator runs on. Immutable, shared by any number of emulators.
 
 use super::delay::DelayProgram;
+use super::fabric::Fabric;
 use super::timing::Costs;
 use super::walk::Drops;
 use crate::program::{OutputProgram, PopulationProgram};
@@ -11,6 +12,7 @@ use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::Readout;
 use snncc_image::spinnaker::layout::SynapseFormat;
 use snncc_image::spinnaker::{NeuronRegion, ProgramKind, SynapseTypeRegion};
+use snncc_noc::TreeId;
 
 /// An image, checked against its machine and laid out for emulation.
 ///
@@ -25,6 +27,12 @@ pub struct SpinnakerProgram {
     pub(crate) costs: Costs,
     pub(crate) product: Product,
     pub(crate) fraction_bits: u32,
+    /// Links and routers, and the trees of packets on them.
+    pub(crate) fabric: Fabric,
+    /// Bits of a packet that say in which step it was sent.
+    pub(crate) colour_bits: u32,
+    /// Chips along x.
+    pub(crate) columns: u32,
     /// Chips of the image.
     pub(crate) chips: u32,
     /// Enough work in a step to share it between threads.
@@ -42,6 +50,8 @@ pub(crate) struct CoreProgram {
     /// Of a delay extension.
     pub(crate) delay: Option<DelayProgram>,
     pub(crate) sends: Sends,
+    /// Packets that wait.
+    pub(crate) spike_buffer: u32,
     /// Population and neuron of each neuron; `u32::MAX` where it has no name.
     pub(crate) symbols: Vec<(u32, u32)>,
 }
@@ -58,6 +68,8 @@ pub(crate) struct NeuronProgram {
     pub(crate) format: SynapseFormat,
     pub(crate) words: Vec<u32>,
     pub(crate) ring_initial: Vec<(u32, u16)>,
+    /// Whether rows of late packets are dropped.
+    pub(crate) drops_late: bool,
 }
 
 /// What spikes of a core's sources reach, in compressed rows.
@@ -68,6 +80,8 @@ pub(crate) struct Sends {
     pub(crate) deliveries: Vec<Delivery>,
     /// Links that the packet of a source takes, and copies that are lost.
     pub(crate) ways: Vec<(u32, Drops)>,
+    /// Its tree in the fabric.
+    pub(crate) trees: Vec<TreeId>,
 }
 
 /// What a packet does where it arrives.

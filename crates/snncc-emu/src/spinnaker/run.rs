@@ -4,9 +4,12 @@
 //! crosses cores happens in one thread, in the order of cores and sources.
 
 use super::core::CoreState;
+use super::linked::Linked;
 use super::program::{CoreProgram, SpinnakerProgram, SpinnakerStimulus};
+use super::timing::Load;
 use super::trace::{
-    SpinnakerCoreTrace, SpinnakerRunOptions, SpinnakerStep, SpinnakerTotals, SpinnakerTrace, StateDetail,
+    SpinnakerCoreTrace, SpinnakerRunOptions, SpinnakerStep, SpinnakerTiming, SpinnakerTotals, SpinnakerTrace,
+    StateDetail,
 };
 use super::walk::Drops;
 use crate::trace::PopulationTrace;
@@ -16,14 +19,16 @@ use snncc_image::Readout;
 /// The mutable state of one run. Make one for each thread; it may run any number of samples.
 #[derive(Clone, Debug)]
 pub struct SpinnakerEmulator<'a> {
-    program: &'a SpinnakerProgram,
-    cores: Vec<CoreState>,
+    pub(super) program: &'a SpinnakerProgram,
+    pub(super) cores: Vec<CoreState>,
+    /// Processors and network, once they were needed.
+    pub(super) linked: Option<Linked<'a>>,
 }
 
 impl<'a> SpinnakerEmulator<'a> {
     /// An emulator before step 1.
     pub fn new(program: &'a SpinnakerProgram) -> Self {
-        let mut emulator = Self { program, cores: vec![CoreState::default(); program.cores.len()] };
+        let mut emulator = Self { program, cores: vec![CoreState::default(); program.cores.len()], linked: None };
         emulator.reset();
         emulator
     }
@@ -42,7 +47,7 @@ impl<'a> SpinnakerEmulator<'a> {
     /// neurons: with a delay of 1 they are input of step `s + 1`. What the stimulus has beyond the last step is not used.
     ///
     /// # Panics
-    /// If the stimulus was prepared by another program.
+    /// If the stimulus was prepared by another program, or the level is `link` and there is no tick.
     pub fn run(
         &mut self,
         stimulus: &SpinnakerStimulus<'_>,
@@ -57,8 +62,14 @@ impl<'a> SpinnakerEmulator<'a> {
         let program = self.program;
         let threads = options.threads && program.worth_threads && rayon::current_num_threads() > 1;
         let mut recorder = Recorder::new(program, steps, options);
+        if options.timing == SpinnakerTiming::Link {
+            return self.run_linked(stimulus, threads, recorder);
+        }
         for step in 1..=steps {
-            self.for_each_core(threads, |state, core| state.update(program, core, step));
+            self.for_each_core(threads, |state, core| {
+                state.load = Load::default();
+                state.update(program, core, step);
+            });
             let mut record = SpinnakerStep { host_spikes: self.inject(stimulus, step), ..SpinnakerStep::default() };
             let drops = self.send(&mut record);
             self.for_each_core(threads, |state, core| state.deliver(core, step));
@@ -122,13 +133,13 @@ impl<'a> SpinnakerEmulator<'a> {
 }
 
 /// Builds the trace.
-struct Recorder<'a> {
+pub(super) struct Recorder<'a> {
     program: &'a SpinnakerProgram,
-    options: &'a SpinnakerRunOptions,
-    trace: SpinnakerTrace,
+    pub(super) options: &'a SpinnakerRunOptions,
+    pub(super) trace: SpinnakerTrace,
     /// Neurons of the step's spikes, by population that is recorded.
     fresh: Vec<Vec<u32>>,
-    records_spikes: bool,
+    pub(super) records_spikes: bool,
 }
 
 impl<'a> Recorder<'a> {
@@ -151,6 +162,7 @@ impl<'a> Recorder<'a> {
                 totals: SpinnakerTotals::default(),
                 cores: cores.collect(),
                 core_times_ps: Vec::new(),
+                link: None,
             },
             program,
             options,
@@ -191,44 +203,62 @@ impl<'a> Recorder<'a> {
     /// Counts, time and energy of a step.
     fn price(&mut self, cores: &[CoreState], record: &mut SpinnakerStep) {
         let costs = &self.program.costs;
-        for (index, (core, total)) in cores.iter().zip(&mut self.trace.cores).enumerate() {
-            let load = &core.load;
-            record.updated += load.updated;
-            record.refractory += load.refractory;
-            record.fired += load.fired;
-            record.packets += load.packets_out;
-            record.packets_in += load.packets_in;
-            record.unmatched += load.unmatched;
-            record.without_row += load.without_row;
-            record.rows += load.rows;
-            record.synaptic_events += load.synaptic_events;
-            record.saturations += load.saturations;
-            record.membrane_saturations += load.membrane_saturations;
-            total.updated += load.updated;
-            total.fired += load.fired;
-            total.packets_out += load.packets_out;
-            total.packets_in += load.packets_in;
-            total.unmatched += load.unmatched;
-            total.without_row += load.without_row;
-            total.rows += load.rows;
-            total.synaptic_events += load.synaptic_events;
-            let cycles = costs.cycles(load);
+        for (index, core) in cores.iter().enumerate() {
+            let cycles = costs.cycles(&core.load);
             let time_ps = costs.time_ps(cycles);
-            total.cycles += cycles;
-            total.longest_ps = total.longest_ps.max(time_ps);
-            if self.options.tick_ps.is_some_and(|tick_ps| time_ps > tick_ps) {
-                total.overruns += 1;
-                record.overruns += 1;
-            }
-            if time_ps > record.slowest_ps {
-                (record.slowest_ps, record.slowest_core) = (time_ps, index as u32);
-            }
-            if self.options.core_steps {
-                self.trace.core_times_ps.push(time_ps);
-            }
+            let is_late = self.options.tick_ps.is_some_and(|tick_ps| time_ps > tick_ps);
+            self.add_core(index, &core.load, (cycles, time_ps, is_late), record);
         }
+        self.close(cores.len(), record);
+    }
+
+    /// Adds what a core did in a step: its load; cycles, time, and whether it was not done within the tick.
+    pub(super) fn add_core(
+        &mut self,
+        index: usize,
+        load: &Load,
+        (cycles, time_ps, is_late): (u64, u64, bool),
+        record: &mut SpinnakerStep,
+    ) {
+        let total = &mut self.trace.cores[index];
+        record.updated += load.updated;
+        record.refractory += load.refractory;
+        record.fired += load.fired;
+        record.packets += load.packets_out;
+        record.packets_in += load.packets_in;
+        record.unmatched += load.unmatched;
+        record.without_row += load.without_row;
+        record.rows += load.rows;
+        record.synaptic_events += load.synaptic_events;
+        record.saturations += load.saturations;
+        record.membrane_saturations += load.membrane_saturations;
+        total.updated += load.updated;
+        total.fired += load.fired;
+        total.packets_out += load.packets_out;
+        total.packets_in += load.packets_in;
+        total.unmatched += load.unmatched;
+        total.without_row += load.without_row;
+        total.rows += load.rows;
+        total.synaptic_events += load.synaptic_events;
+        total.cycles += cycles;
+        total.longest_ps = total.longest_ps.max(time_ps);
+        if is_late {
+            total.overruns += 1;
+            record.overruns += 1;
+        }
+        if time_ps > record.slowest_ps {
+            (record.slowest_ps, record.slowest_core) = (time_ps, index as u32);
+        }
+        if self.options.core_steps {
+            self.trace.core_times_ps.push(time_ps);
+        }
+    }
+
+    /// Time and energy of a step whose cores were added.
+    pub(super) fn close(&self, cores: usize, record: &mut SpinnakerStep) {
         record.time_ps = record.slowest_ps.max(self.options.tick_ps.unwrap_or(0));
-        record.energy = costs.energy(record.hops, u64::from(self.program.chips), cores.len() as u64, record.time_ps);
+        let chips = u64::from(self.program.chips);
+        record.energy = self.program.costs.energy(record.hops, chips, cores as u64, record.time_ps);
     }
 
     fn record_spikes(&mut self, cores: &[CoreState]) {
@@ -253,7 +283,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn finish(mut self, cores: &[CoreState]) -> SpinnakerTrace {
+    pub(super) fn finish(mut self, cores: &[CoreState]) -> SpinnakerTrace {
         for (at, (trace, population)) in self.trace.populations.iter_mut().zip(&self.program.populations).enumerate() {
             let places = || population.places.iter().map(|&(core, neuron)| (&cores[core as usize], neuron as usize));
             trace.counts = places().map(|(core, neuron)| core.spike_counts[neuron]).collect();

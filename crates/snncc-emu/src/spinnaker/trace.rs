@@ -1,11 +1,22 @@
 //! What a run gives back, and what may be asked of it.
 
+use super::faults::SpinnakerLinkTrace;
 use super::program::SpinnakerProgram;
 use super::timing::SpinnakerEnergy;
 use super::walk::Drops;
 use crate::core::OverflowCount;
 use crate::trace::{PopulationTrace, Selection, overflow_warning};
 use snncc_ids::Diagnostic;
+
+/// How time is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SpinnakerTiming {
+    /// Each core's cycles are summed up by step; packets arrive in no time. Nothing feeds back.
+    #[default]
+    Analytic,
+    /// Processors, routers and links run against each other. Packets that are late, dropped or lost change what neurons get.
+    Link,
+}
 
 /// What to record in a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +30,8 @@ pub struct SpinnakerRunOptions {
     pub details: Selection,
     /// Length of a tick in picoseconds; `None`: steps follow one another as fast as the slowest core allows.
     pub tick_ps: Option<u64>,
+    /// How time is told; with [`SpinnakerTiming::Link`] there must be a tick.
+    pub timing: SpinnakerTiming,
     /// Whether the time of each core is kept for each step.
     pub core_steps: bool,
     /// Whether the cores of a step may be shared between threads, where that is worth while. Results do not depend on it.
@@ -33,6 +46,7 @@ impl Default for SpinnakerRunOptions {
             states: Selection::None,
             details: Selection::None,
             tick_ps: None,
+            timing: SpinnakerTiming::Analytic,
             core_steps: false,
             threads: true,
         }
@@ -56,6 +70,8 @@ pub struct SpinnakerTrace {
     pub cores: Vec<SpinnakerCoreTrace>,
     /// Time of each core in picoseconds, `[step][core]`, row-major, if asked for; otherwise empty.
     pub core_times_ps: Vec<u64>,
+    /// Links, routers and what went wrong, at the level [`SpinnakerTiming::Link`].
+    pub link: Option<SpinnakerLinkTrace>,
 }
 
 /// Recorded state, `[step][neuron]`, row-major, in units of the core. Before `start_step` it is the initial state, with slots
@@ -185,6 +201,16 @@ pub struct SpinnakerCoreTrace {
     pub longest_ps: u64,
     /// Steps in which it was not done within the tick.
     pub overruns: u64,
+    /// At the level `link`: rows that were late.
+    pub late_rows: u64,
+    /// At the level `link`: synapses of late rows that were skipped.
+    pub skipped_synapses: u64,
+    /// At the level `link`: packets that found its queue full.
+    pub overflowed: u64,
+    /// At the level `link`: most packets that waited in its queue.
+    pub most_queued: u32,
+    /// At the level `link`: time for which it could not send, in picoseconds.
+    pub stalled_ps: u64,
     /// Its ring-buffer slots, by step and neuron, whose sum was above what a slot holds.
     pub saturations: OverflowCount,
     /// Membranes that saturated at the upper end.

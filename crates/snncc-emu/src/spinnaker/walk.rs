@@ -28,11 +28,23 @@ impl Drops {
     }
 }
 
+/// A router that a copy of a packet comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Visit {
+    pub(crate) chip: u32,
+    /// The visit before, and the link from there; `None` where the packet is sent.
+    pub(crate) from: Option<(u32, u32)>,
+}
+
 /// What becomes of a packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tree {
     /// Chip and core of each copy that arrives, ascending.
     pub(crate) arrivals: Vec<(u32, u32)>,
+    /// The visit at which each of them leaves the network.
+    pub(crate) last_visits: Vec<u32>,
+    /// In an order in which each comes after that before it.
+    pub(crate) visits: Vec<Visit>,
     /// Links that copies take.
     pub(crate) hops: u32,
     pub(crate) drops: Drops,
@@ -103,9 +115,12 @@ impl Walker<'_> {
     fn tree(&self, chip: u32, block: KeyBlock) -> Option<Tree> {
         let mut tree = Tree::default();
         let mut seen = BTreeSet::new();
-        // Chip, and direction in which the packet came.
-        let mut open: Vec<(u32, Option<u32>)> = vec![(chip, None)];
-        while let Some((chip, came)) = open.pop() {
+        let mut arrivals = Vec::new();
+        // Visit, and direction in which the packet came.
+        let mut open: Vec<(u32, Option<u32>)> = vec![(0, None)];
+        tree.visits.push(Visit { chip, from: None });
+        while let Some((visit, came)) = open.pop() {
+            let chip = tree.visits[visit as usize].chip;
             let at = self.chips.binary_search_by_key(&chip, |image| image.chip);
             let routes = at.map_or(&[][..], |at| &self.chips[at].routes);
             let route = match (look_up(routes, block), came) {
@@ -124,15 +139,18 @@ impl Walker<'_> {
                 };
                 tree.hops += 1;
                 if seen.insert((next, link)) {
-                    open.push((next, Some(link)));
+                    open.push((tree.visits.len() as u32, Some(link)));
+                    tree.visits.push(Visit { chip: next, from: Some((visit, link)) });
                 } else {
                     tree.drops.looping += 1;
                 }
             }
             let cores = (LINKS..u32::BITS).filter(|bit| route >> bit & 1 == 1);
-            tree.arrivals.extend(cores.map(|bit| (chip, bit - LINKS)));
+            arrivals.extend(cores.map(|bit| (chip, bit - LINKS, visit)));
         }
-        tree.arrivals.sort_unstable();
+        arrivals.sort_unstable();
+        tree.arrivals = arrivals.iter().map(|(chip, core, _)| (*chip, *core)).collect();
+        tree.last_visits = arrivals.iter().map(|(_, _, visit)| *visit).collect();
         Some(tree)
     }
 }
@@ -166,7 +184,10 @@ mod tests {
         let machine = SpinnakerMachine::new(5, 1, [false; 2]);
         let chips = [chip(0, &[(0x100, !0xff, 1)]), chip(3, &[(0x100, !0xff, 1 << 8)])];
         let trees = walk(&machine, &chips, 0, BLOCK, 3);
-        assert_eq!(trees, [(0, 3, Tree { arrivals: vec![(3, 2)], hops: 3, drops: Drops::default() })]);
+        let visits =
+            (0..4_u32).map(|chip| Visit { chip, from: chip.checked_sub(1).map(|before| (before, 0)) }).collect();
+        let tree = Tree { arrivals: vec![(3, 2)], last_visits: vec![3], visits, hops: 3, drops: Drops::default() };
+        assert_eq!(trees, [(0, 3, tree)]);
         // Beyond the last chip nothing is left of it.
         let trees = walk(&machine, &chips[..1], 0, BLOCK, 3);
         assert_eq!((trees[0].2.hops, trees[0].2.drops), (4, Drops { dead_links: 1, ..Drops::default() }));

@@ -114,6 +114,10 @@ impl Net {
         }
     }
 
+    fn data(&self) -> &SpinnakerCore {
+        self.model.spinnaker().unwrap()
+    }
+
     fn push(&mut self, chip: u32, work: Work) -> usize {
         let core = FIRST_CORE + self.cores.iter().filter(|core| core.chip == chip).count() as u32;
         self.cores.push(Core { chip, core, work, ring_initial: Vec::new(), synapses: BTreeMap::new() });
@@ -179,8 +183,8 @@ impl Net {
             synapse_parameters: SynapseParameters {
                 neurons: neurons.len() as u32,
                 format,
-                drops_late: false,
-                spike_buffer: 256,
+                drops_late: self.data().formats.drops_late.0,
+                spike_buffer: self.data().limits.incoming_spikes.0,
                 left_shifts: left_shifts.to_vec(),
             }
             .encode(),
