@@ -7,7 +7,7 @@ use snncc_compile::{Ctx, NoObserver, Options};
 use snncc_data::Stimulus;
 use snncc_emu::Selection;
 use snncc_emu::spinnaker::{
-    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTrace,
+    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTiming, SpinnakerTrace,
 };
 use snncc_ids::Diagnostics;
 use snncc_image::spinnaker::SpinnakerImage;
@@ -17,6 +17,7 @@ use snncc_reference::spinnaker::SpinnakerNetwork;
 use snncc_reference::{IntegerInput, IntegerRecord};
 use snncc_tests::random::Random;
 use snncc_tests::random_network::{floats, stimulus};
+use snncc_verify::{EmulatedMachine, Plan, SampleInput, Witnesses, verify};
 
 fn compiled(network: &Network, target: &Target) -> Result<Compiled, Diagnostics> {
     let options = Options::default();
@@ -61,7 +62,46 @@ fn assert_equal(compiled: &Compiled, target: &Target, stimulus: &Stimulus, steps
     let saturated: u64 = expected.common.overflows.iter().map(|overflows| overflows.inputs).sum();
     assert_eq!(trace.totals.saturations, saturated);
     assert_eq!((trace.totals.drops.total(), trace.totals.unmatched), (0, 0));
+    // With time enough, processors and links that run against each other give the same.
+    let timing = SpinnakerTiming::Link;
+    let linked = SpinnakerRunOptions { timing, tick_ps: Some(1_000_000_000_000), ..options };
+    let linked = SpinnakerEmulator::new(&program).run(&prepared, steps, &linked);
+    let faults = linked.link.as_ref().unwrap().faults;
+    assert!(!faults.change_results() && faults.late_rows.count == 0, "{faults:?}");
+    assert_eq!(linked.populations, trace.populations);
+    let counts = |of: &SpinnakerTrace| {
+        let sums = of.totals;
+        (sums.fired, sums.packets, sums.packets_in, sums.without_row, sums.hops, sums.rows, sums.synaptic_events)
+    };
+    assert_eq!(counts(&linked), counts(&trace));
     trace
+}
+
+/// On a machine that is too slow, what differs does so for late packets, and is told as such.
+#[test]
+fn late_packets_are_told_apart_from_errors() {
+    let mut slow = target("spinnaker-emu").unwrap();
+    let snncc_chip::CoreKind::Spinnaker(core) = &mut slow.model.core else { panic!("another kind of chip") };
+    core.costs.get_mut(&slow.file.costs).unwrap().clock_hz.0 = 2_000_000;
+    let (mut late, mut ran) = (0, 0);
+    for seed in 0..40 {
+        let network = floats(seed);
+        let Ok(compiled) = compiled(&network, &slow) else { continue };
+        let program = program(&compiled.image, &slow);
+        let chip = EmulatedMachine::new(&program, Some(1_000_000_000), false).with_timing(SpinnakerTiming::Link);
+        let quantized = snncc_verify::Compiled::Spinnaker { quantized: &compiled.ir, image: &compiled.image };
+        let witnesses = Witnesses { float: None, compiled: quantized, model: &slow.model, chip: &chip };
+        let stimulus = stimulus(&network, &mut Random(seed), 40, 20, 1);
+        let sample = |_| Ok(SampleInput { stimulus: stimulus.clone(), ..SampleInput::default() });
+        let found = verify(&witnesses, &Plan { samples: 1, steps: 30, ..Plan::default() }, &sample).unwrap();
+        ran += 1;
+        if let Some(problem) = found.diagnostics().first() {
+            assert_eq!((problem.code.number(), problem.code.exit()), ("SNN0803", 8), "{problem}");
+            assert!(found.disturbances.iter().any(|row| row.changes_results && row.count > 0));
+            late += 1;
+        }
+    }
+    assert!(late > 5 && ran > 10, "{late} of {ran}");
 }
 
 #[test]
