@@ -63,6 +63,7 @@ impl<'a> SpinnakerEmulator<'a> {
         let threads = options.threads && program.worth_threads && rayon::current_num_threads() > 1;
         let mut recorder = Recorder::new(program, steps, options);
         if options.timing == SpinnakerTiming::Link {
+            recorder.trace.totals.host_writes = stimulus.offsets.len() as u64;
             return self.run_linked(stimulus, threads, recorder);
         }
         for step in 1..=steps {
