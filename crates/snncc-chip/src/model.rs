@@ -223,6 +223,10 @@ pub struct CostTable {
     pub synapse_sparse: Cost,
     /// One synapse of a list shared between axons (convolutions).
     pub synapse_shared: Cost,
+    /// One synapse of a format with so many weight bits, instead of the three above: for models whose cores have several
+    /// synapse units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub synapse_by_weight_bits: BTreeMap<u8, Cost>,
     /// One hop east or west.
     pub hop_east_west: Cost,
     /// One hop north or south.
@@ -283,6 +287,8 @@ impl Barrier {
 pub enum UpdateRule {
     /// Those with `u`, `v` or bias not 0, or with input in this step.
     Active,
+    /// Those with `v` or bias not 0, or with input in this step: a current left over does not count.
+    ActiveVoltage,
     /// All.
     Always,
 }

@@ -269,7 +269,9 @@ fn check_costs(checker: &mut Checker<'_>, name: &str, table: &CostTable) {
     ];
     // A second in picoseconds, a millijoule in femtojoules: larger event costs are mistakes of unit, and would overflow sums.
     let ceiling = 10_u64.pow(12);
-    for (event, cost) in events {
+    let by_bits = table.synapse_by_weight_bits.iter();
+    let by_bits = by_bits.map(|(bits, cost)| (format!("synapse_by_weight_bits/{bits}"), cost));
+    for (event, cost) in events.map(|(event, cost)| (event.to_owned(), cost)).into_iter().chain(by_bits) {
         let item = format!("costs/{name}/{event}");
         checker.source(&cost.source, &item);
         let sane = cost.energy_fj <= ceiling && cost.time_ps <= ceiling;

@@ -8,6 +8,7 @@ use crate::rules;
 use crate::synapses::{ChannelState, Delivery};
 use crate::timing::Load;
 use crate::wide::WideState;
+use snncc_chip::UpdateRule;
 
 /// How often a register was left, and where first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,7 +156,10 @@ impl CoreState {
         for (compartment, _) in &self.outcome.spikes {
             self.spike_counts[*compartment as usize] += 1;
         }
-        self.load.updated = if program.always_updated { program.compartments as u64 } else { self.outcome.updated };
+        self.load.updated = match program.updated {
+            UpdateRule::Always => program.compartments as u64,
+            UpdateRule::Active | UpdateRule::ActiveVoltage => self.outcome.updated,
+        };
         self.load.fired = self.outcome.spikes.len() as u64;
     }
 

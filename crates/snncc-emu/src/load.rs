@@ -350,7 +350,7 @@ impl Loader<'_> {
             u_initial: c.u_initial.clone(),
             v_initial: c.v_initial.clone(),
             units_bound: bound.units,
-            always_updated: self.costs.always_updated,
+            updated: self.costs.updated,
             symbols,
         })
     }

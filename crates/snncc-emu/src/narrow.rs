@@ -11,6 +11,7 @@
 use crate::core::{Outcome, Overflows};
 use crate::program::{CoreProgram, NarrowNeurons};
 use crate::synapses::Planes;
+use snncc_chip::UpdateRule;
 
 /// Compartments in a block.
 pub(crate) const BLOCK: usize = 64;
@@ -31,6 +32,8 @@ pub(crate) struct NarrowState {
 struct Constants {
     fraction_bits: u32,
     low_mask: u32,
+    /// All ones where a current left over makes a compartment count as updated, otherwise 0.
+    u_counts: i32,
     count_bits: u32,
     weight_shift: u32,
     units_min: i32,
@@ -87,7 +90,7 @@ fn update_block<const REFRACTORY: bool>(
     let mut flags = Flags::default();
     for i in 0..BLOCK {
         let arrived = old.arrived[i];
-        flags.updated += i32::from(old.u[i] | old.v[i] | old.bias[i] | arrived != 0);
+        flags.updated += i32::from((old.u[i] & c.u_counts) | old.v[i] | old.bias[i] | arrived != 0);
         let units = arrived >> c.count_bits;
         let input = (units << c.weight_shift) << c.input_unused >> c.input_unused;
         let u_sum = tdiv(old.u[i], old.ku[i], c) + input;
@@ -230,6 +233,7 @@ impl Constants {
         Self {
             fraction_bits: rules.fraction_bits,
             low_mask: (1 << rules.fraction_bits) - 1,
+            u_counts: if program.updated == UpdateRule::ActiveVoltage { 0 } else { -1 },
             count_bits: program.synapses.count_bits,
             weight_shift: rules.weight_shift,
             units_min: (-input_edge >> rules.weight_shift) as i32,

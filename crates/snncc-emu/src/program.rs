@@ -3,6 +3,7 @@
 use crate::rules::Rules;
 use crate::synapses::SynapseTable;
 use crate::timing::Costs;
+use snncc_chip::UpdateRule;
 use snncc_image::{NoiseTarget, OutputPort, Readout};
 
 /// An image, checked against its target and laid out for emulation.
@@ -75,8 +76,8 @@ pub(crate) struct CoreProgram {
     pub(crate) v_initial: Vec<i64>,
     /// Bound of `sum of |units|` that can reach a compartment in one step with payloads of magnitude 1.
     pub(crate) units_bound: u64,
-    /// Whether every compartment pays for an update in every step.
-    pub(crate) always_updated: bool,
+    /// Which compartments pay for an update.
+    pub(crate) updated: UpdateRule,
     /// Population and neuron of each compartment; `u32::MAX` where it has no name.
     pub(crate) symbols: Vec<(u32, u32)>,
 }

@@ -6,6 +6,7 @@
 //! one step need no checks.
 
 use snncc_chip::{Barrier, CostTable, UpdateRule};
+use std::collections::BTreeMap;
 
 /// Energy by what it is spent on, in femtojoules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,12 +85,13 @@ pub(crate) struct Costs {
     pub(crate) synapse_dense: EventCost,
     pub(crate) synapse_sparse: EventCost,
     pub(crate) synapse_shared: EventCost,
+    /// Instead of these three, by weight bits.
+    pub(crate) synapse_by_weight_bits: BTreeMap<u8, EventCost>,
     pub(crate) hop_east_west_fj: u64,
     pub(crate) hop_north_south_fj: u64,
     pub(crate) chip_crossing_fj: u64,
     pub(crate) barrier: Barrier,
-    /// `updated: Always`.
-    pub(crate) always_updated: bool,
+    pub(crate) updated: UpdateRule,
 }
 
 impl Costs {
@@ -104,11 +106,12 @@ impl Costs {
             synapse_dense: cost(&table.synapse_dense),
             synapse_sparse: cost(&table.synapse_sparse),
             synapse_shared: cost(&table.synapse_shared),
+            synapse_by_weight_bits: table.synapse_by_weight_bits.iter().map(|(bits, c)| (*bits, cost(c))).collect(),
             hop_east_west_fj: table.hop_east_west.energy_fj,
             hop_north_south_fj: table.hop_north_south.energy_fj,
             chip_crossing_fj: table.chip_crossing.energy_fj,
             barrier: table.barrier.clone(),
-            always_updated: table.updated == UpdateRule::Always,
+            updated: table.updated,
         }
     }
 }
