@@ -46,6 +46,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("snncc-report", &[]),
     ("snncc-multicast", &["snncc-ids"]),
+    ("snncc-noc", &[]),
     (
         "snncc",
         &[
