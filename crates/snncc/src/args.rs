@@ -232,9 +232,13 @@ pub(crate) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ConvertArgs {
-    /// Trained network: .onnx, .keras or .h5. A spiking one (.ron, .nir) is only written in the other format.
+    /// Trained network: .onnx, .keras or .h5. A spiking one (.ron, .nir) is only written in the other format. Or an architecture of
+    /// SANA-FE (.yaml).
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
+    /// Mapped network of SANA-FE, .yaml or .net, that goes with an architecture: becomes network, hardware model and target.
+    #[arg(value_name = "NETWORK")]
+    pub(crate) network: Option<PathBuf>,
     /// Network to write: .ron (weights beside it in .npz) or .nir [default: MODEL.ron].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
