@@ -39,7 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("snncc-reference", &["snncc-chip", "snncc-data", "snncc-ids", "snncc-ir"]),
     ("snncc-compile", &["snncc-chip", "snncc-ids", "snncc-image", "snncc-ir", "snncc-multicast"]),
     ("snncc-convert", &["snncc-data", "snncc-ids", "snncc-ir", "snncc-reference"]),
-    ("snncc-emu", &["snncc-chip", "snncc-data", "snncc-ids", "snncc-image"]),
+    ("snncc-emu", &["snncc-chip", "snncc-data", "snncc-ids", "snncc-image", "snncc-noc"]),
     (
         "snncc-verify",
         &["snncc-chip", "snncc-data", "snncc-emu", "snncc-ids", "snncc-image", "snncc-ir", "snncc-reference"],

@@ -183,6 +183,7 @@ impl NarrowState {
             let old = Block { u, v, arrived, bias, ku, kv, threshold };
             let refractory = if REFRACTORY { counters.next().zip(registers.next()) } else { None };
             let flags = update_block::<REFRACTORY>(&constants, &old, refractory, &mut new_u, &mut new_v, &mut fired);
+            let updated_before = outcome.updated;
             outcome.updated += flags.updated as u64;
             if flags.rare != 0 || (flags.clipped_low != 0 && !outcome.overflows.has_clipped_low()) {
                 count_overflows(program, &constants, &old, first, step, &mut outcome.overflows);
@@ -191,6 +192,9 @@ impl NarrowState {
             }
             if flags.fired != 0 {
                 let mut bits = gather(&fired);
+                if outcome.tracks_updates {
+                    count_updates(&constants, &old, bits, updated_before as u32, &mut outcome.updated_by);
+                }
                 while bits != 0 {
                     outcome.spikes.push((first as u32 + bits.trailing_zeros(), 1));
                     bits &= bits - 1;
@@ -200,6 +204,17 @@ impl NarrowState {
             *v = new_v;
             *arrived = [0; BLOCK];
             first += BLOCK;
+        }
+    }
+}
+
+/// For each compartment of `fired`, how many up to it were updated; `before` in earlier blocks.
+fn count_updates(c: &Constants, old: &Block<'_>, fired: u64, before: u32, updated_by: &mut Vec<u32>) {
+    let mut count = before;
+    for i in 0..BLOCK {
+        count += u32::from((old.u[i] & c.u_counts) | old.v[i] | old.bias[i] | old.arrived[i] != 0);
+        if fired >> i & 1 != 0 {
+            updated_by.push(count);
         }
     }
 }

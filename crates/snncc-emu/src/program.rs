@@ -20,8 +20,20 @@ pub struct Program {
     pub(crate) routers: u32,
     pub(crate) bias_format: BiasFormat,
     pub(crate) payload_max: i64,
+    /// The mesh of routers.
+    pub(crate) mesh: MeshShape,
     /// Enough work in a step to share it between threads.
     pub(crate) worth_threads: bool,
+}
+
+/// Routers of all chips, and what a chip has of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MeshShape {
+    pub(crate) columns: u32,
+    pub(crate) rows: u32,
+    pub(crate) chip_columns: u32,
+    pub(crate) chip_rows: u32,
+    pub(crate) cores_per_router: u32,
 }
 
 /// A message that a source sends: a destination core, and the list there that it activates.
@@ -60,6 +72,8 @@ impl Rows {
 pub(crate) struct CoreProgram {
     /// Number over all chips.
     pub(crate) number: u32,
+    /// Router, by column and row over all chips.
+    pub(crate) position: (u32, u32),
     pub(crate) name: String,
     pub(crate) compartments: usize,
     pub(crate) rules: Rules,
@@ -204,6 +218,11 @@ impl Program {
     /// Compartments of all cores.
     pub fn compartments(&self) -> u64 {
         self.cores.iter().map(|core| core.compartments as u64).sum()
+    }
+
+    /// Whether the cost table says how messages pass the network: needed for levels beyond the analytic one.
+    pub fn has_network(&self) -> bool {
+        self.costs.network.is_some()
     }
 
     /// Whether a step is work enough to share it between threads.

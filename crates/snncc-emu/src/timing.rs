@@ -5,7 +5,7 @@
 //! **Invariant:** [`Program::load`](crate::Program::load) has shown that the dearest possible step fits 63 bits, so sums of
 //! one step need no checks.
 
-use snncc_chip::{Barrier, CostTable, UpdateRule};
+use snncc_chip::{Barrier, CostTable, NetworkTiming, UpdateRule};
 use std::collections::BTreeMap;
 
 /// Energy by what it is spent on, in femtojoules.
@@ -90,8 +90,12 @@ pub(crate) struct Costs {
     pub(crate) hop_east_west_fj: u64,
     pub(crate) hop_north_south_fj: u64,
     pub(crate) chip_crossing_fj: u64,
+    pub(crate) hop_east_west_ps: u64,
+    pub(crate) hop_north_south_ps: u64,
+    pub(crate) chip_crossing_ps: u64,
     pub(crate) barrier: Barrier,
     pub(crate) updated: UpdateRule,
+    pub(crate) network: Option<NetworkTiming>,
 }
 
 impl Costs {
@@ -110,8 +114,12 @@ impl Costs {
             hop_east_west_fj: table.hop_east_west.energy_fj,
             hop_north_south_fj: table.hop_north_south.energy_fj,
             chip_crossing_fj: table.chip_crossing.energy_fj,
+            hop_east_west_ps: table.hop_east_west.time_ps,
+            hop_north_south_ps: table.hop_north_south.time_ps,
+            chip_crossing_ps: table.chip_crossing.time_ps,
             barrier: table.barrier.clone(),
             updated: table.updated,
+            network: table.network.clone(),
         }
     }
 }

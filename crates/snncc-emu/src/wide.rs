@@ -83,6 +83,9 @@ impl WideState {
                 v = 0;
                 self.refractory[i] = config.refractory;
                 outcome.spikes.push((i as u32, spike));
+                if outcome.tracks_updates {
+                    outcome.updated_by.push(outcome.updated as u32);
+                }
             }
             self.refractory[i] = self.refractory[i].saturating_sub(1);
             (self.u[i], self.v[i]) = (integrated.u, v);

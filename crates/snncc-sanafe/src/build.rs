@@ -7,7 +7,8 @@ use crate::architecture::{Architecture, EventCost, SomaModel};
 use crate::description::{Description, Group, Neuron, refusal};
 use snncc_chip::{
     ArithmeticProfile, Barrier, Basis, ChipGrid, CoreKind, Cost, CostTable, Defaults, ExponentRule, HardwareModel,
-    Limit, LoihiCore, LoihiFormats, LoihiLimits, Mesh, Overflow, Routing, Sourced, TargetFile, UpdateRule, WeightCode,
+    Limit, LoihiCore, LoihiFormats, LoihiLimits, Mesh, NetworkTiming, Overflow, Routing, Sourced, TargetFile,
+    UpdateRule, WeightCode,
 };
 use snncc_ids::{Diagnostic, Diagnostics, IdVec, NodeId, code};
 use snncc_ir::network::{
@@ -414,6 +415,21 @@ fn hardware_model(
         },
         updated,
         static_power: None,
+        network: Some(NetworkTiming {
+            meshes: 1,
+            east_west_occupied_ps: architecture.east_west.time_ps,
+            north_south_occupied_ps: architecture.north_south.time_ps,
+            chip_crossing_occupied_ps: 0,
+            link_messages: architecture.link_buffer_messages.unwrap_or(16).clamp(1, 1 << 16),
+            send_messages: 1,
+            receive_messages: 16,
+            cycle_ps: 1_000,
+            channels: 1,
+            buffer_flits: 8,
+            message_flits: 1,
+            source: OURS.to_owned(),
+            basis: Basis::Assumed,
+        }),
     };
     let weight_codes = (0..MOST_UNITS as u8).map(|unit| WeightCode { bits: WEIGHT_BITS + unit, code: 8 + unit });
     let state = 1_i64 << STATE_BITS;
@@ -426,7 +442,11 @@ fn hardware_model(
         ),
         sources: BTreeMap::from([
             (FILE.to_owned(), format!("the architecture file of `{}`", architecture.name)),
-            (OURS.to_owned(), "wide enough for the potentials of SANA-FE, in units of 1/64; no limits".to_owned()),
+            (
+                OURS.to_owned(),
+                "wide enough for the potentials of SANA-FE, in units of 1/64; no limits; routers and ports as assumed"
+                    .to_owned(),
+            ),
         ]),
         mesh: Mesh {
             columns: file(architecture.columns),

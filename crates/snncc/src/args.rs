@@ -343,8 +343,9 @@ pub(crate) struct CalibrationArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data options")]
 pub(crate) struct DataArgs {
-    /// Input data: IDX (MNIST), .npy, .npz or CSV events, also gzipped. 'PORT=FILE' where the network has several inputs.
-    #[arg(short, long, required = true, value_name = "FILE", value_parser = values::input)]
+    /// Input data: IDX (MNIST), .npy, .npz or CSV events, also gzipped. 'PORT=FILE' where the network has several inputs. Not for
+    /// a network without inputs, which runs one sample.
+    #[arg(short, long, value_name = "FILE", value_parser = values::input)]
     pub(crate) input: Vec<values::InputValue>,
     /// Labels: IDX, .npy or CSV; adds the accuracy.
     #[arg(long, value_name = "FILE")]
@@ -385,6 +386,10 @@ pub(crate) struct EmulateArgs {
     /// Write traces of the first samples: spikes, membrane, timing.
     #[arg(long, value_delimiter = ',', value_enum, value_name = "KINDS")]
     pub(crate) trace: Vec<Trace>,
+    /// How exactly the network between cores is timed: analytic (hops take no time), link (each link takes one message after the
+    /// other, buffers are finite) or flit (routers cycle by cycle: slow). Energy is the same.
+    #[arg(long, value_enum, default_value = "analytic", value_name = "analytic|link|flit")]
+    pub(crate) timing: Timing,
     /// Compare the first N samples with the integer reference, spike for spike; exit 6 if they differ. 0: none.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) check_samples: usize,
@@ -410,6 +415,14 @@ pub(crate) struct EmulateArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+}
+
+/// How exactly the network between cores is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timing {
+    Analytic,
+    Link,
+    Flit,
 }
 
 /// What a trace records.

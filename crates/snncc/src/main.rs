@@ -18,6 +18,7 @@ mod ledger_args;
 mod load;
 mod machine;
 mod machine_reports;
+mod network_sums;
 mod output;
 mod report;
 mod running;

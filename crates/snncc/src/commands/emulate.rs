@@ -3,12 +3,13 @@
 //! Spikes are counted in network steps: of a population with latency ℓ, those of the chip steps 1 + ℓ to N + ℓ. What the
 //! chip does beyond (layers run on while the last steps pass to the output) is in its totals.
 
-use crate::args::{EmulateArgs, Trace as TraceKind};
+use crate::args::{EmulateArgs, Timing, Trace as TraceKind};
 use crate::commands::verify::{compare_integers, mismatches};
 use crate::early_exit::{Watch, WatchSummary, Watched};
 use crate::host::HostWork;
 use crate::interrupted;
 use crate::machine;
+use crate::network_sums::{self, NetworkSums};
 use crate::output::{REPORT, write_file};
 use crate::running::{
     ENERGY_PARTS, OVERFLOWS, RunSums, Running, accuracy, beyond, caveats, class_of, energy_figure, json_counts,
@@ -35,6 +36,7 @@ pub(crate) struct SampleResult {
     pub(crate) totals: Totals,
     pub(crate) cores: Vec<CoreTrace>,
     slowest_step_ps: u64,
+    network: NetworkSums,
     pub(crate) class: Option<u32>,
     /// What the output said after each step, where that was asked for.
     watched: Watched,
@@ -46,6 +48,9 @@ pub(crate) struct SampleResult {
 /// Runs a compiled network.
 pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     if machine::is_machine_folder(&args.dir) {
+        if args.timing != Timing::Analytic {
+            return Err(session.usage("--timing link and flit are for chips whose cores share a mesh"));
+        }
         return machine::emulate(session, args);
     }
     session.json = args.json;
@@ -53,6 +58,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     let watch = Watch::new(session, &running, args)?;
     let chip_steps = running.chip_steps();
     let mut options = recording(&running, chip_steps);
+    options.network = network_sums::level(session, &running, args.timing)?;
     watch.iter().for_each(|watch| watch.record(&mut options));
     // Many samples keep all threads busy; a few leave threads for the cores of each.
     let options = RunOptions { threads: running.data.count < rayon::current_num_threads(), ..options };
@@ -68,7 +74,9 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     let folder = results_folder(session, &running.opened.folder, args.output.as_ref())?;
     let mut report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     let summary = Summary::new(&running, &samples, chip_steps, &report.layers, watch.as_ref());
-    let json = summary.json(interrupted(), checked.as_ref());
+    let network = network_sums::total(args.timing, samples.iter().map(|(_, result)| &result.network));
+    let mut json = summary.json(interrupted(), checked.as_ref());
+    json["network"] = network.as_ref().map_or(Json::Null, |network| network.json(args.timing));
     report.run = Some(summary.section());
     debug_assert_eq!(report.check_totals(), Ok(()));
     let write = || -> Result<(), String> {
@@ -76,7 +84,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         write_file(&folder.join(REPORT), report.to_json().as_bytes())?;
         write_file(&folder.join("predictions.csv"), predictions(&running, &samples).as_bytes())?;
         for sample in 0..args.trace_samples.min(running.data.count) {
-            write_traces(&running, &args.trace, sample, chip_steps, &folder)?;
+            write_traces(&running, &args.trace, options.network, sample, chip_steps, &folder)?;
         }
         Ok(())
     };
@@ -85,6 +93,7 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         print_json(&json);
     } else {
         print(&summary.text(&args.dir, &folder));
+        print(&network.as_ref().map_or(String::new(), |network| network.text(args.timing)));
         if let Some(checked) = checked.as_ref().filter(|checked| mismatches(checked) == 0) {
             let samples = count_text(checked.samples.into(), "samples");
             print(&format!("first {samples}: equal to the integer reference in every spike\n"));
@@ -143,6 +152,7 @@ pub(crate) fn run_sample(
         input_spikes: running.program.inputs().map(|(name, _)| fed(name)).collect(),
         totals: trace.totals,
         slowest_step_ps: trace.step_records.iter().map(|step| step.time_ps).max().unwrap_or(0),
+        network: NetworkSums::of(&trace),
         class: class(running, &trace),
         watched: watch.map_or_else(Watched::default, |watch| watch.look(running, &trace)),
         work,
@@ -195,6 +205,7 @@ pub(crate) fn in_network_steps(train: &SpikeTrain, latency: u32, steps: u32) -> 
 fn write_traces(
     running: &Running,
     kinds: &[TraceKind],
+    network: snncc_emu::NetworkLevel,
     sample: usize,
     chip_steps: u32,
     folder: &Path,
@@ -207,6 +218,7 @@ fn write_traces(
     let options = RunOptions {
         spikes: all(wants(TraceKind::Spikes)),
         states: all(wants(TraceKind::Membrane)),
+        network,
         ..RunOptions::default()
     };
     let input = running.sample(sample).map_err(|problems| problems.to_string())?;
@@ -261,6 +273,10 @@ fn write_traces(
             table.row(row);
         }
         write_file(&folder.join(format!("timing-{sample:05}.csv")), table.csv().as_bytes())?;
+        if !trace.network_steps.is_empty() {
+            let table = network_sums::table(&trace, &running.opened.target);
+            write_file(&folder.join(format!("network-{sample:05}.csv")), table.csv().as_bytes())?;
+        }
     }
     Ok(())
 }
