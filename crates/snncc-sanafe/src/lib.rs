@@ -13,6 +13,8 @@ mod build;
 mod description;
 mod netlist;
 mod network;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 pub use architecture::Architecture;
