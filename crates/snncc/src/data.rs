@@ -271,10 +271,12 @@ fn silence(request: &DataRequest<'_>, ports: &[Port]) -> Result<Data, Diagnostic
         let missing = mismatch("the network has inputs, and there is no data for them");
         return Err(missing.note(format!("inputs: {}", names.join(", "))).help("write --input FILE").into());
     }
+    let steps = request.steps.or(request.defaults.steps).unwrap_or(DEFAULT_STEPS);
     Ok(Data {
         ports: Vec::new(),
         coding: Coding::Spikes,
-        steps: request.steps.or(request.defaults.steps).unwrap_or(DEFAULT_STEPS),
+        steps,
+        input_steps: steps,
         count: 1,
         labels: None,
         seed: request.seed,
