@@ -573,8 +573,7 @@ impl<'a> FlitSimulator<'a> {
                 accepted[port] = (output as u32, distance);
             }
         }
-        for port in 0..ports {
-            let output = accepted[port].0;
+        for (port, &mut (output, _)) in accepted.iter_mut().enumerate() {
             if output == NONE {
                 continue;
             }

@@ -122,7 +122,8 @@ fn compare(name: &str, wanted: impl Fn(f64) -> bool, saturation: bool) {
     let idle = curve[0].1.unwrap();
     let beyond = |latency: Option<f64>| latency.is_none_or(|latency| latency > 3.0 * idle);
     let first_beyond = curve.iter().find(|(_, latency, _)| beyond(*latency)).map(|(rate, ..)| *rate);
-    let last_below = curve.iter().filter(|(_, latency, _)| !beyond(*latency)).map(|(rate, ..)| *rate).last().unwrap();
+    let last_below =
+        curve.iter().filter(|(_, latency, _)| !beyond(*latency)).map(|(rate, ..)| *rate).next_back().unwrap();
     let mut most = f64::INFINITY;
     if let (true, Some(first)) = (saturation, first_beyond) {
         let rate = case.saturation(last_below * 0.7, first * 1.3);
