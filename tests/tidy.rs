@@ -46,6 +46,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("snncc-report", &[]),
     ("snncc-multicast", &["snncc-ids"]),
+    ("snncc-sanafe", &["snncc-chip", "snncc-ids", "snncc-ir"]),
     ("snncc-noc", &[]),
     (
         "snncc",
@@ -61,6 +62,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "snncc-ir",
             "snncc-reference",
             "snncc-report",
+            "snncc-sanafe",
             "snncc-verify",
         ],
     ),

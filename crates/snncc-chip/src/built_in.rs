@@ -88,7 +88,28 @@ impl HardwareModel {
     }
 }
 
+/// Writes what [`read`] reads.
+fn write<T: serde::Serialize>(value: &T) -> String {
+    ron::Options::default()
+        .with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME)
+        .to_string_pretty(value, ron::ser::PrettyConfig::default().depth_limit(4))
+        .expect("bug in snncc: models and targets can be written")
+        + "\n"
+}
+
+impl HardwareModel {
+    /// The model as a RON file.
+    pub fn to_ron(&self) -> String {
+        write(self)
+    }
+}
+
 impl TargetFile {
+    /// The target as a RON file.
+    pub fn to_ron(&self) -> String {
+        write(self)
+    }
+
     /// Reads a target file; [`Target::new`] validates it against its model.
     ///
     /// # Errors
@@ -110,6 +131,18 @@ mod tests {
         }
         for (name, _) in TARGETS.iter() {
             assert_eq!(target(name).unwrap_or_else(|e| panic!("{e}")).name(), *name);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (name, _) in HARDWARE_MODELS {
+            let model = hardware_model(name).unwrap();
+            assert_eq!(HardwareModel::from_ron(name, &model.to_ron()).unwrap_or_else(|e| panic!("{e}")), model);
+        }
+        for (name, _) in TARGETS {
+            let file = target(name).unwrap().file;
+            assert_eq!(TargetFile::from_ron(name, &file.to_ron()).unwrap_or_else(|e| panic!("{e}")), file);
         }
     }
 

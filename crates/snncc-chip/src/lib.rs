@@ -15,7 +15,7 @@ pub use built_in::{HARDWARE_MODELS, TARGETS, hardware_model, target};
 pub use host::{HOST_COSTS, HostCost, HostCosts};
 pub use model::{
     Barrier, Basis, CoreKind, Cost, CostTable, HardwareModel, Limit, LoihiCore, LoihiFormats, LoihiLimits, Mesh,
-    Routing, Sourced, StaticPower, UpdateRule, WeightCode,
+    NetworkTiming, Routing, Sourced, StaticPower, UpdateRule, WeightCode,
 };
 pub use profile::{ArithmeticProfile, ExponentRule, Overflow};
 pub use spinnaker::{

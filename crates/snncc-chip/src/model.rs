@@ -223,6 +223,10 @@ pub struct CostTable {
     pub synapse_sparse: Cost,
     /// One synapse of a list shared between axons (convolutions).
     pub synapse_shared: Cost,
+    /// One synapse of a format with so many weight bits, instead of the three above: for models whose cores have several
+    /// synapse units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub synapse_by_weight_bits: BTreeMap<u8, Cost>,
     /// One hop east or west.
     pub hop_east_west: Cost,
     /// One hop north or south.
@@ -235,6 +239,42 @@ pub struct CostTable {
     pub updated: UpdateRule,
     /// Power drawn whatever happens, if known. Off unless asked for.
     pub static_power: Option<StaticPower>,
+    /// How messages pass the mesh, for the levels of timing beyond the analytic one. It means nothing to an image, and
+    /// [`HardwareModel::hash`] leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkTiming>,
+}
+
+/// How messages pass a mesh: what the costs of hops do not say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkTiming {
+    /// Physical meshes: a core sends on the mesh of its number modulo this, and receives from all.
+    pub meshes: u32,
+    /// For how long a message occupies a link east or west, before the next can follow.
+    pub east_west_occupied_ps: u64,
+    /// The same north or south.
+    pub north_south_occupied_ps: u64,
+    /// The same for what joins two chips, in addition to the link.
+    pub chip_crossing_occupied_ps: u64,
+    /// Messages that the input of a router holds.
+    pub link_messages: u32,
+    /// Messages that wait at a core's output: the core stalls at one more.
+    pub send_messages: u32,
+    /// Messages that a core holds at its input, that in service included.
+    pub receive_messages: u32,
+    /// Clock of the routers at the level of flits.
+    pub cycle_ps: u64,
+    /// Virtual channels of a router's input, at the level of flits.
+    pub channels: u32,
+    /// Flits that each of them holds.
+    pub buffer_flits: u32,
+    /// Flits of a message.
+    pub message_flits: u32,
+    /// Key of the source.
+    pub source: String,
+    /// What the numbers rest on.
+    pub basis: Basis,
 }
 
 /// Time of the barrier that ends a step.
@@ -283,6 +323,8 @@ impl Barrier {
 pub enum UpdateRule {
     /// Those with `u`, `v` or bias not 0, or with input in this step.
     Active,
+    /// Those with `v` or bias not 0, or with input in this step: a current left over does not count.
+    ActiveVoltage,
     /// All.
     Always,
 }
@@ -305,7 +347,9 @@ impl HardwareModel {
     /// SHA-256 of the model's canonical form (compact JSON, fields in declaration order, maps sorted): an image is bound to
     /// the model it was built for.
     pub fn hash(&self) -> [u8; 32] {
-        let canonical = serde_json::to_vec(self).expect("bug in snncc: a hardware model is always serializable");
+        let mut model = self.clone();
+        model.costs.values_mut().for_each(|costs| costs.network = None);
+        let canonical = serde_json::to_vec(&model).expect("bug in snncc: a hardware model is always serializable");
         Sha256::digest(canonical).into()
     }
 

@@ -298,7 +298,9 @@ fn check_costs(checker: &mut Checker<'_>, name: &str, table: &CostTable) {
     ];
     // A second in picoseconds, a millijoule in femtojoules: larger event costs are mistakes of unit, and would overflow sums.
     let ceiling = 10_u64.pow(12);
-    for (event, cost) in events {
+    let by_bits = table.synapse_by_weight_bits.iter();
+    let by_bits = by_bits.map(|(bits, cost)| (format!("synapse_by_weight_bits/{bits}"), cost));
+    for (event, cost) in events.map(|(event, cost)| (event.to_owned(), cost)).into_iter().chain(by_bits) {
         let item = format!("costs/{name}/{event}");
         checker.source(&cost.source, &item);
         let sane = cost.energy_fj <= ceiling && cost.time_ps <= ceiling;
@@ -319,6 +321,28 @@ fn check_costs(checker: &mut Checker<'_>, name: &str, table: &CostTable) {
     }
     if let Some(power) = &table.static_power {
         checker.source(&power.source, &format!("costs/{name}/static_power"));
+    }
+    if let Some(network) = &table.network {
+        let item = format!("costs/{name}/network");
+        checker.source(&network.source, &item);
+        for (field, value) in [
+            ("meshes", network.meshes),
+            ("link_messages", network.link_messages),
+            ("send_messages", network.send_messages),
+            ("receive_messages", network.receive_messages),
+            ("channels", network.channels),
+            ("buffer_flits", network.buffer_flits),
+            ("message_flits", network.message_flits),
+        ] {
+            let sane = (1..=1 << 16).contains(&value);
+            checker.require(sane, &item, || format!("`{item}/{field}` must be 1 to 65,536"));
+        }
+        let few = network.meshes <= 16 && network.channels <= 64;
+        checker.require(few, &item, || format!("`{item}` has more than 16 meshes or 64 channels"));
+        let occupied =
+            [network.east_west_occupied_ps, network.north_south_occupied_ps, network.chip_crossing_occupied_ps];
+        let sane = occupied.iter().all(|ps| *ps <= ceiling) && (1..=ceiling).contains(&network.cycle_ps);
+        checker.require(sane, &item, || format!("`{item}` has a time of more than 1 s, or a cycle of 0"));
     }
     debug_assert!(Basis::Exact < Basis::Assumed);
 }

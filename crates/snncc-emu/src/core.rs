@@ -8,6 +8,7 @@ use crate::rules;
 use crate::synapses::{ChannelState, Delivery};
 use crate::timing::Load;
 use crate::wide::WideState;
+use snncc_chip::UpdateRule;
 
 /// How often a register was left, and where first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +72,10 @@ pub(crate) struct Outcome {
     pub(crate) updated: u64,
     /// Compartment and payload of each spike of this step, ascending.
     pub(crate) spikes: Vec<(u32, i32)>,
+    /// Whether `updated_by` is wanted.
+    pub(crate) tracks_updates: bool,
+    /// For each spike, how many compartments up to its own were updated.
+    pub(crate) updated_by: Vec<u32>,
     /// Over the run.
     pub(crate) overflows: Overflows,
 }
@@ -145,6 +150,7 @@ impl CoreState {
         self.start_compartments(program, step);
         self.outcome.updated = 0;
         self.outcome.spikes.clear();
+        self.outcome.updated_by.clear();
         match (&mut self.state, &program.neurons) {
             (State::Narrow(state), Neurons::Narrow(neurons)) => {
                 state.update(program, neurons, step, &mut self.outcome);
@@ -155,7 +161,14 @@ impl CoreState {
         for (compartment, _) in &self.outcome.spikes {
             self.spike_counts[*compartment as usize] += 1;
         }
-        self.load.updated = if program.always_updated { program.compartments as u64 } else { self.outcome.updated };
+        if self.outcome.tracks_updates && program.updated == UpdateRule::Always {
+            self.outcome.updated_by.clear();
+            self.outcome.updated_by.extend(self.outcome.spikes.iter().map(|(compartment, _)| compartment + 1));
+        }
+        self.load.updated = match program.updated {
+            UpdateRule::Always => program.compartments as u64,
+            UpdateRule::Active | UpdateRule::ActiveVoltage => self.outcome.updated,
+        };
         self.load.fired = self.outcome.spikes.len() as u64;
     }
 

@@ -13,6 +13,7 @@ mod core;
 mod lists;
 mod load;
 mod narrow;
+mod network;
 mod program;
 mod rules;
 mod run;
@@ -25,6 +26,7 @@ mod wide;
 
 pub use crate::core::{OverflowCount, Overflows};
 pub use load::Paths;
+pub use network::{LinkPlace, NetworkBound, NetworkLevel, NetworkStep};
 pub use program::Program;
 pub use run::Emulator;
 pub use stimulus::{BiasRounding, ChipStimulus};

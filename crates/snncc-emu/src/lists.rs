@@ -141,10 +141,11 @@ impl<'a> Builder<'a> {
 
     /// Adds a synapse to the current list.
     fn add(&mut self, entry: &Entry, format: &SynapseFormat, price: &mut Price, costs: &Costs) {
-        let cost = match (format.shared, format.index_bits) {
-            (true, _) => costs.synapse_shared,
-            (false, None) => costs.synapse_dense,
-            (false, Some(_)) => costs.synapse_sparse,
+        let cost = match (costs.synapse_by_weight_bits.get(&format.weight_bits), format.shared, format.index_bits) {
+            (Some(cost), ..) => *cost,
+            (None, true, _) => costs.synapse_shared,
+            (None, false, None) => costs.synapse_dense,
+            (None, false, Some(_)) => costs.synapse_sparse,
         };
         // Saturated sums are refused later: the dearest step must fit 63 bits.
         price.receive_ps = price.receive_ps.saturating_add(cost.ps);

@@ -4,8 +4,8 @@ use crate::check::{Judge, check, refusal};
 use crate::lists::{Decoded, FanIn, decode, fan_in};
 use crate::narrow::BLOCK;
 use crate::program::{
-    BiasFormat, CoreProgram, HopCost, Message, NarrowNeurons, Neurons, OutputProgram, PopulationProgram, PortProgram,
-    Program, Rows, WideConfig, WideNeurons,
+    BiasFormat, CoreProgram, HopCost, MeshShape, Message, NarrowNeurons, Neurons, OutputProgram, PopulationProgram,
+    PortProgram, Program, Rows, WideConfig, WideNeurons,
 };
 use crate::rules::{Rules, shift};
 use crate::timing::Costs;
@@ -150,6 +150,17 @@ impl Loader<'_> {
         &self.target.model.loihi().arithmetic
     }
 
+    fn mesh(&self) -> MeshShape {
+        let (mesh, chips) = (&self.target.model.mesh, &self.target.file.chips);
+        MeshShape {
+            columns: mesh.columns.0 * chips.columns,
+            rows: mesh.rows.0 * chips.rows,
+            chip_columns: mesh.columns.0,
+            chip_rows: mesh.rows.0,
+            cores_per_router: mesh.cores_per_router.0,
+        }
+    }
+
     fn core_index(&self, number: u32) -> Option<usize> {
         self.image.cores.binary_search_by_key(&number, |core| core.core).ok()
     }
@@ -224,6 +235,7 @@ impl Loader<'_> {
             populations,
             costs: self.costs.clone(),
             routers: routers.len() as u32,
+            mesh: self.mesh(),
             bias_format: BiasFormat { mantissa: formats.bias_mantissa.0, exponent: formats.bias_exponent.0 },
             payload_max: formats.payload_max.0,
         };
@@ -337,6 +349,7 @@ impl Loader<'_> {
         let hops = (0..c.len()).map(|source| self.hop_cost(from, rows.row(source))).collect();
         Some(CoreProgram {
             number: core.core,
+            position: self.target.position(from),
             name: self.target.core_name(from),
             compartments: c.len(),
             neurons: narrow.map_or_else(|| Neurons::Wide(self.wide(core)), Neurons::Narrow),
@@ -350,7 +363,7 @@ impl Loader<'_> {
             u_initial: c.u_initial.clone(),
             v_initial: c.v_initial.clone(),
             units_bound: bound.units,
-            always_updated: self.costs.always_updated,
+            updated: self.costs.updated,
             symbols,
         })
     }

@@ -11,6 +11,7 @@
 use crate::core::{Outcome, Overflows};
 use crate::program::{CoreProgram, NarrowNeurons};
 use crate::synapses::Planes;
+use snncc_chip::UpdateRule;
 
 /// Compartments in a block.
 pub(crate) const BLOCK: usize = 64;
@@ -31,6 +32,8 @@ pub(crate) struct NarrowState {
 struct Constants {
     fraction_bits: u32,
     low_mask: u32,
+    /// All ones where a current left over makes a compartment count as updated, otherwise 0.
+    u_counts: i32,
     count_bits: u32,
     weight_shift: u32,
     units_min: i32,
@@ -87,7 +90,7 @@ fn update_block<const REFRACTORY: bool>(
     let mut flags = Flags::default();
     for i in 0..BLOCK {
         let arrived = old.arrived[i];
-        flags.updated += i32::from(old.u[i] | old.v[i] | old.bias[i] | arrived != 0);
+        flags.updated += i32::from((old.u[i] & c.u_counts) | old.v[i] | old.bias[i] | arrived != 0);
         let units = arrived >> c.count_bits;
         let input = (units << c.weight_shift) << c.input_unused >> c.input_unused;
         let u_sum = tdiv(old.u[i], old.ku[i], c) + input;
@@ -180,6 +183,7 @@ impl NarrowState {
             let old = Block { u, v, arrived, bias, ku, kv, threshold };
             let refractory = if REFRACTORY { counters.next().zip(registers.next()) } else { None };
             let flags = update_block::<REFRACTORY>(&constants, &old, refractory, &mut new_u, &mut new_v, &mut fired);
+            let updated_before = outcome.updated;
             outcome.updated += flags.updated as u64;
             if flags.rare != 0 || (flags.clipped_low != 0 && !outcome.overflows.has_clipped_low()) {
                 count_overflows(program, &constants, &old, first, step, &mut outcome.overflows);
@@ -188,6 +192,9 @@ impl NarrowState {
             }
             if flags.fired != 0 {
                 let mut bits = gather(&fired);
+                if outcome.tracks_updates {
+                    count_updates(&constants, &old, bits, updated_before as u32, &mut outcome.updated_by);
+                }
                 while bits != 0 {
                     outcome.spikes.push((first as u32 + bits.trailing_zeros(), 1));
                     bits &= bits - 1;
@@ -197,6 +204,17 @@ impl NarrowState {
             *v = new_v;
             *arrived = [0; BLOCK];
             first += BLOCK;
+        }
+    }
+}
+
+/// For each compartment of `fired`, how many up to it were updated; `before` in earlier blocks.
+fn count_updates(c: &Constants, old: &Block<'_>, fired: u64, before: u32, updated_by: &mut Vec<u32>) {
+    let mut count = before;
+    for i in 0..BLOCK {
+        count += u32::from((old.u[i] & c.u_counts) | old.v[i] | old.bias[i] | old.arrived[i] != 0);
+        if fired >> i & 1 != 0 {
+            updated_by.push(count);
         }
     }
 }
@@ -230,6 +248,7 @@ impl Constants {
         Self {
             fraction_bits: rules.fraction_bits,
             low_mask: (1 << rules.fraction_bits) - 1,
+            u_counts: if program.updated == UpdateRule::ActiveVoltage { 0 } else { -1 },
             count_bits: program.synapses.count_bits,
             weight_shift: rules.weight_shift,
             units_min: (-input_edge >> rules.weight_shift) as i32,

@@ -3,6 +3,7 @@
 use crate::rules::Rules;
 use crate::synapses::SynapseTable;
 use crate::timing::Costs;
+use snncc_chip::UpdateRule;
 use snncc_image::{NoiseTarget, OutputPort, Readout};
 
 /// An image, checked against its target and laid out for emulation.
@@ -19,8 +20,20 @@ pub struct Program {
     pub(crate) routers: u32,
     pub(crate) bias_format: BiasFormat,
     pub(crate) payload_max: i64,
+    /// The mesh of routers.
+    pub(crate) mesh: MeshShape,
     /// Enough work in a step to share it between threads.
     pub(crate) worth_threads: bool,
+}
+
+/// Routers of all chips, and what a chip has of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MeshShape {
+    pub(crate) columns: u32,
+    pub(crate) rows: u32,
+    pub(crate) chip_columns: u32,
+    pub(crate) chip_rows: u32,
+    pub(crate) cores_per_router: u32,
 }
 
 /// A message that a source sends: a destination core, and the list there that it activates.
@@ -59,6 +72,8 @@ impl Rows {
 pub(crate) struct CoreProgram {
     /// Number over all chips.
     pub(crate) number: u32,
+    /// Router, by column and row over all chips.
+    pub(crate) position: (u32, u32),
     pub(crate) name: String,
     pub(crate) compartments: usize,
     pub(crate) rules: Rules,
@@ -75,8 +90,8 @@ pub(crate) struct CoreProgram {
     pub(crate) v_initial: Vec<i64>,
     /// Bound of `sum of |units|` that can reach a compartment in one step with payloads of magnitude 1.
     pub(crate) units_bound: u64,
-    /// Whether every compartment pays for an update in every step.
-    pub(crate) always_updated: bool,
+    /// Which compartments pay for an update.
+    pub(crate) updated: UpdateRule,
     /// Population and neuron of each compartment; `u32::MAX` where it has no name.
     pub(crate) symbols: Vec<(u32, u32)>,
 }
@@ -203,6 +218,11 @@ impl Program {
     /// Compartments of all cores.
     pub fn compartments(&self) -> u64 {
         self.cores.iter().map(|core| core.compartments as u64).sum()
+    }
+
+    /// Whether the cost table says how messages pass the network: needed for levels beyond the analytic one.
+    pub fn has_network(&self) -> bool {
+        self.costs.network.is_some()
     }
 
     /// Whether a step is work enough to share it between threads.

@@ -4,6 +4,7 @@
 //! crosses cores happens in one thread, in the order of cores and compartments.
 
 use crate::core::CoreState;
+use crate::network::{NetworkLevel, NetworkModel, Send};
 use crate::program::{CoreProgram, Message, Program};
 use crate::stimulus::ChipStimulus;
 use crate::synapses::Delivery;
@@ -17,12 +18,14 @@ use snncc_image::Readout;
 pub struct Emulator<'a> {
     program: &'a Program,
     cores: Vec<CoreState>,
+    /// What the host sent in this step, where the network is modelled: core and time of service.
+    host_sends: Vec<(u32, u64)>,
 }
 
 impl<'a> Emulator<'a> {
     /// An emulator before step 1.
     pub fn new(program: &'a Program) -> Self {
-        Self { program, cores: program.cores.iter().map(CoreState::new).collect() }
+        Self { program, cores: program.cores.iter().map(CoreState::new).collect(), host_sends: Vec::new() }
     }
 
     /// The program.
@@ -41,7 +44,8 @@ impl<'a> Emulator<'a> {
     /// stimulus has beyond the last step is not used.
     ///
     /// # Panics
-    /// If the stimulus was prepared by another program, or an option names a population that does not exist.
+    /// If the stimulus was prepared by another program, an option names a population that does not exist, or the network is to be
+    /// modelled and the cost table does not say how ([`Program::has_network`]).
     pub fn run(&mut self, stimulus: &ChipStimulus<'_>, steps: u32, options: &RunOptions) -> Trace {
         assert_eq!(stimulus.ports.len(), self.program.inputs.len(), "bug in snncc: the stimulus of another program");
         self.reset();
@@ -50,14 +54,17 @@ impl<'a> Emulator<'a> {
         }
         let program = self.program;
         let threads = options.threads && program.worth_threads && rayon::current_num_threads() > 1;
-        let mut recorder = Recorder::new(program, steps, options);
+        let modelled = options.timing && options.network != NetworkLevel::Analytic;
+        let network = modelled.then(|| NetworkModel::new(program, options.network));
+        self.cores.iter_mut().for_each(|core| core.outcome.tracks_updates = modelled);
+        let mut recorder = Recorder::new(program, steps, options, network.as_ref());
         for step in 1..=steps {
             self.for_each_core(threads, |state, core| state.update(core, step));
             let mut record = self.send();
-            self.send_from_host(stimulus, step, &mut record);
+            self.send_from_host(stimulus, step, modelled, &mut record);
             self.for_each_core(threads, |state, core| state.deliver(core, step));
             record.synaptic_events = self.cores.iter().map(|core| core.load.synaptic_events).sum();
-            recorder.step(&self.cores, record);
+            recorder.step(&self.cores, &self.host_sends, record);
         }
         recorder.finish(&self.cores, self.host_writes(stimulus, steps))
     }
@@ -111,7 +118,8 @@ impl<'a> Emulator<'a> {
         record
     }
 
-    fn send_from_host(&mut self, stimulus: &ChipStimulus<'_>, step: u32, record: &mut StepRecord) {
+    fn send_from_host(&mut self, stimulus: &ChipStimulus<'_>, step: u32, modelled: bool, record: &mut StepRecord) {
+        self.host_sends.clear();
         for (port, train) in self.program.inputs.iter().zip(&stimulus.ports) {
             let Some(train) = train else { continue };
             let payloads = train.payloads_at(step);
@@ -124,6 +132,9 @@ impl<'a> Emulator<'a> {
                     let price = self.program.cores[message.core as usize].synapses.price(message.list);
                     record.first_synaptic_events += price.synapses;
                     record.first_synapses_fj += price.synapses_fj;
+                    if modelled {
+                        self.host_sends.push((message.core, price.receive_ps));
+                    }
                 }
                 post(&mut self.cores, row, payload);
             }
@@ -160,10 +171,13 @@ struct Recorder<'a> {
     fresh: Vec<Vec<(u32, i32)>>,
     records_spikes: bool,
     payloads: Vec<Vec<i32>>,
+    network: Option<&'a NetworkModel<'a>>,
+    /// Steps whose network is still to be run.
+    sends: Vec<Send>,
 }
 
 impl<'a> Recorder<'a> {
-    fn new(program: &'a Program, steps: u32, options: &'a RunOptions) -> Self {
+    fn new(program: &'a Program, steps: u32, options: &'a RunOptions, network: Option<&'a NetworkModel<'a>>) -> Self {
         let populations = program.populations.iter().enumerate().map(|(at, population)| {
             PopulationTrace::new(population.places.len(), options.spikes.contains(at), options.states.contains(at))
         });
@@ -181,13 +195,16 @@ impl<'a> Recorder<'a> {
                 cores: cores.collect(),
                 core_steps: Vec::new(),
                 barrier_ps: program.costs.barrier.time_ps(program.routers),
+                network_steps: Vec::new(),
             },
             program,
             options,
+            network,
+            sends: Vec::new(),
         }
     }
 
-    fn step(&mut self, cores: &[CoreState], mut record: StepRecord) {
+    fn step(&mut self, cores: &[CoreState], host_sends: &[(u32, u64)], mut record: StepRecord) {
         let program = self.program;
         if self.options.timing {
             self.price(cores, &mut record);
@@ -201,6 +218,12 @@ impl<'a> Recorder<'a> {
         }
         self.trace.totals.add(&record, self.options.timing);
         self.trace.step_records.push(record);
+        if let Some(network) = self.network {
+            self.sends.push(network.sends(cores, host_sends));
+            if network.are_enough(&self.sends) {
+                self.run_network();
+            }
+        }
         if self.records_spikes {
             self.record_spikes(cores);
         }
@@ -234,6 +257,20 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Runs the network of the steps that wait for it, on all threads: they do not depend on one another.
+    fn run_network(&mut self) {
+        let Some(network) = self.network else { return };
+        let trace = &mut self.trace;
+        let steps = network.run(&self.sends, trace.barrier_ps, self.options.threads);
+        self.sends.clear();
+        for step in steps {
+            let record = &mut trace.step_records[trace.network_steps.len()];
+            record.time_ps += step.network_ps;
+            trace.totals.time_ps += u128::from(step.network_ps);
+            trace.network_steps.push(step);
+        }
+    }
+
     fn record_spikes(&mut self, cores: &[CoreState]) {
         for (core, state) in self.program.cores.iter().zip(cores) {
             for &(compartment, payload) in &state.outcome.spikes {
@@ -258,6 +295,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn finish(mut self, cores: &[CoreState], host_writes: u64) -> Trace {
+        self.run_network();
         for (at, (trace, population)) in self.trace.populations.iter_mut().zip(&self.program.populations).enumerate() {
             let places = || population.places.iter().map(|&(core, compartment)| (&cores[core as usize], compartment));
             trace.counts = places().map(|(core, compartment)| core.spike_counts[compartment as usize]).collect();

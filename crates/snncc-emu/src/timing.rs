@@ -5,7 +5,8 @@
 //! **Invariant:** [`Program::load`](crate::Program::load) has shown that the dearest possible step fits 63 bits, so sums of
 //! one step need no checks.
 
-use snncc_chip::{Barrier, CostTable, UpdateRule};
+use snncc_chip::{Barrier, CostTable, NetworkTiming, UpdateRule};
+use std::collections::BTreeMap;
 
 /// Energy by what it is spent on, in femtojoules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,12 +85,17 @@ pub(crate) struct Costs {
     pub(crate) synapse_dense: EventCost,
     pub(crate) synapse_sparse: EventCost,
     pub(crate) synapse_shared: EventCost,
+    /// Instead of these three, by weight bits.
+    pub(crate) synapse_by_weight_bits: BTreeMap<u8, EventCost>,
     pub(crate) hop_east_west_fj: u64,
     pub(crate) hop_north_south_fj: u64,
     pub(crate) chip_crossing_fj: u64,
+    pub(crate) hop_east_west_ps: u64,
+    pub(crate) hop_north_south_ps: u64,
+    pub(crate) chip_crossing_ps: u64,
     pub(crate) barrier: Barrier,
-    /// `updated: Always`.
-    pub(crate) always_updated: bool,
+    pub(crate) updated: UpdateRule,
+    pub(crate) network: Option<NetworkTiming>,
 }
 
 impl Costs {
@@ -104,11 +110,16 @@ impl Costs {
             synapse_dense: cost(&table.synapse_dense),
             synapse_sparse: cost(&table.synapse_sparse),
             synapse_shared: cost(&table.synapse_shared),
+            synapse_by_weight_bits: table.synapse_by_weight_bits.iter().map(|(bits, c)| (*bits, cost(c))).collect(),
             hop_east_west_fj: table.hop_east_west.energy_fj,
             hop_north_south_fj: table.hop_north_south.energy_fj,
             chip_crossing_fj: table.chip_crossing.energy_fj,
+            hop_east_west_ps: table.hop_east_west.time_ps,
+            hop_north_south_ps: table.hop_north_south.time_ps,
+            chip_crossing_ps: table.chip_crossing.time_ps,
             barrier: table.barrier.clone(),
-            always_updated: table.updated == UpdateRule::Always,
+            updated: table.updated,
+            network: table.network.clone(),
         }
     }
 }

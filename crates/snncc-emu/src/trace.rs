@@ -1,6 +1,7 @@
 //! What a run gives back, and what may be asked of it.
 
 use crate::core::{OverflowCount, Overflows};
+use crate::network::{NetworkLevel, NetworkStep};
 use crate::program::{PopulationProgram, Program};
 use crate::timing::{Bound, CoreStep, Energy};
 use snncc_data::SpikeTrain;
@@ -38,6 +39,9 @@ pub struct RunOptions {
     pub states: Selection,
     /// Whether time and energy are computed.
     pub timing: bool,
+    /// How exactly the network between cores is modelled. Beyond the analytic level, the cost table must have a
+    /// [`NetworkTiming`](snncc_chip::NetworkTiming).
+    pub network: NetworkLevel,
     /// Whether send and receive times of each core are kept for each step.
     pub core_steps: bool,
     /// Whether the cores of a step may be shared between threads, where that is worth while. Results do not depend on it.
@@ -47,7 +51,14 @@ pub struct RunOptions {
 impl Default for RunOptions {
     /// Times and energies in total, no recording.
     fn default() -> Self {
-        Self { spikes: Selection::None, states: Selection::None, timing: true, core_steps: false, threads: true }
+        Self {
+            spikes: Selection::None,
+            states: Selection::None,
+            timing: true,
+            network: NetworkLevel::Analytic,
+            core_steps: false,
+            threads: true,
+        }
     }
 }
 
@@ -68,6 +79,8 @@ pub struct Trace {
     pub core_steps: Vec<CoreStep>,
     /// Time of the barrier, paid in each step.
     pub barrier_ps: u64,
+    /// What the network did in each step, beyond the analytic level; otherwise empty.
+    pub network_steps: Vec<NetworkStep>,
 }
 
 /// What a population did.
@@ -129,7 +142,7 @@ pub struct StepRecord {
     pub time_ps: u64,
     /// Energy.
     pub energy: Energy<u64>,
-    /// What set the time.
+    /// What set the time, as far as cores go: [`NetworkStep::bound`] knows the network too.
     pub bound: Bound,
 }
 

@@ -3,6 +3,7 @@
 use crate::core::Outcome;
 use crate::program::{CoreProgram, WideNeurons};
 use crate::synapses::Planes;
+use snncc_chip::UpdateRule;
 use snncc_image::NoiseTarget;
 
 /// State of a wide core.
@@ -47,13 +48,14 @@ impl WideState {
         }
         let samples =
             neurons.noise.as_ref().and_then(|(target, samples)| Some((*target, samples.get(step as usize - 1)?)));
+        let u_counts = if program.updated == UpdateRule::ActiveVoltage { 0 } else { -1 };
         let plane = self.planes.of_step(u64::from(step));
         for i in 0..program.compartments {
             let config_index = neurons.config[i] as usize;
             let config = &neurons.configs[config_index];
             let arrived = std::mem::take(&mut plane[i]);
             let (mut u, mut v, bias) = (self.u[i], self.v[i], self.bias[i]);
-            outcome.updated += u64::from(u | v | bias | arrived != 0);
+            outcome.updated += u64::from((u & u_counts) | v | bias | arrived != 0);
             if self.clears[config_index] {
                 (u, v) = (0, 0);
             }
@@ -81,6 +83,9 @@ impl WideState {
                 v = 0;
                 self.refractory[i] = config.refractory;
                 outcome.spikes.push((i as u32, spike));
+                if outcome.tracks_updates {
+                    outcome.updated_by.push(outcome.updated as u32);
+                }
             }
             self.refractory[i] = self.refractory[i].saturating_sub(1);
             (self.u[i], self.v[i]) = (integrated.u, v);

@@ -78,6 +78,8 @@ codes! {
     UNKNOWN_TARGET = "SNN0111", exit 3, "there is no target or hardware model of this name";
     OUTPUT_FOLDER = "SNN0112", exit 3, "a file of an output folder is missing or was changed, or cannot be written";
     ANN_FILE = "SNN0113", exit 3, "an ONNX or Keras file is damaged, or not a network as the format defines it";
+    SANAFE_FILE = "SNN0114", exit 3, "a SANA-FE architecture or network is damaged, or not as the format defines it";
+    SANAFE_DIFFERENCE = "SNN0115", exit 3, "something in a SANA-FE architecture or network is not taken over exactly";
     // SNN02xx: meaning and shapes
     UNKNOWN_NODE = "SNN0201", exit 3, "an edge names a node that does not exist";
     SHAPE_MISMATCH = "SNN0202", exit 3, "two shapes that must agree differ";

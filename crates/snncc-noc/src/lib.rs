@@ -12,12 +12,15 @@
 //! [`Engine`] is the network alone: who uses it injects packets when it likes, and is told what happens, event by event. [`Simulator`]
 //! runs a list of messages whose times are known.
 //!
+//! [`flit`] is a finer model of meshes alone: routers with virtual channels and credits, cycle by cycle.
+//!
 //! **Invariant:** each copy of a packet is delivered once, lost once, or stuck (a deadlock, which only routes with cycles and no
 //! timeout have). Events of the same time go by kind, source, number of the message and branch, so nothing depends on the order in
 //! which the input lists messages of different sources. All times are integer picoseconds.
 
 mod engine;
 mod events;
+pub mod flit;
 mod network;
 mod routes;
 mod simulator;

@@ -50,8 +50,8 @@ impl Chip for EmulatedChip<'_> {
             spikes: Selection::All,
             states: if state.is_empty() { Selection::None } else { Selection::Some(state.to_vec()) },
             timing: self.timing,
-            core_steps: false,
             threads: self.threads,
+            ..RunOptions::default()
         };
         let trace = self.idle.with(|| Emulator::new(self.program), |emulator| emulator.run(&prepared, steps, &options));
         Ok(self.chip_trace(trace, state))

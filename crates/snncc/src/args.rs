@@ -235,9 +235,13 @@ pub(crate) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ConvertArgs {
-    /// Trained network: .onnx, .keras or .h5. A spiking one (.ron, .nir) is only written in the other format.
+    /// Trained network: .onnx, .keras or .h5. A spiking one (.ron, .nir) is only written in the other format. Or an architecture of
+    /// SANA-FE (.yaml).
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
+    /// Mapped network of SANA-FE, .yaml or .net, that goes with an architecture: becomes network, hardware model and target.
+    #[arg(value_name = "NETWORK")]
+    pub(crate) network: Option<PathBuf>,
     /// Network to write: .ron (weights beside it in .npz) or .nir [default: MODEL.ron].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -342,8 +346,9 @@ pub(crate) struct CalibrationArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data options")]
 pub(crate) struct DataArgs {
-    /// Input data: IDX (MNIST), .npy, .npz or CSV events, also gzipped. 'PORT=FILE' where the network has several inputs.
-    #[arg(short, long, required = true, value_name = "FILE", value_parser = values::input)]
+    /// Input data: IDX (MNIST), .npy, .npz or CSV events, also gzipped. 'PORT=FILE' where the network has several inputs. Not for
+    /// a network without inputs, which runs one sample.
+    #[arg(short, long, value_name = "FILE", value_parser = values::input)]
     pub(crate) input: Vec<values::InputValue>,
     /// Labels: IDX, .npy or CSV; adds the accuracy.
     #[arg(long, value_name = "FILE")]
@@ -384,6 +389,8 @@ pub(crate) struct EmulateArgs {
     /// Write traces of the first samples: spikes, membrane, timing.
     #[arg(long, value_delimiter = ',', value_enum, value_name = "KINDS")]
     pub(crate) trace: Vec<Trace>,
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
     /// Compare the first N samples with the integer reference, spike for spike; exit 6 if they differ. 0: none.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) check_samples: usize,
@@ -411,6 +418,34 @@ pub(crate) struct EmulateArgs {
     pub(crate) data: DataArgs,
 }
 
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct TimingArgs {
+    /// How exactly the network between cores is timed: analytic (packets take no time), link (each link takes one packet after the
+    /// other, buffers are finite; on SpiNNaker-like machines packets may be late or lost) or flit (routers cycle by cycle: slow).
+    #[arg(long, value_enum, default_value = "analytic", value_name = "analytic|link|flit")]
+    pub(crate) timing: Timing,
+}
+
+/// How exactly the network between cores is timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timing {
+    #[default]
+    Analytic,
+    Link,
+    Flit,
+}
+
+impl Timing {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Analytic => "analytic",
+            Self::Link => "link",
+            Self::Flit => "flit",
+        }
+    }
+}
+
 /// What a trace records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Trace {
@@ -432,6 +467,8 @@ pub(crate) struct VerifyArgs {
     /// Also compare with spikes of another tool: an .npz with one array (samples, steps, neurons) or (steps, neurons) a layer.
     #[arg(long = "ref", value_name = "FILE")]
     pub(crate) reference: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) timing: TimingArgs,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,

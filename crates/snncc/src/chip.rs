@@ -3,13 +3,16 @@
 //! The one place that knows both emulators. A run gives spikes, membranes, counts, time and energy; who asks for them does not
 //! see which family they come from, but for the names of counts ([`RunSums`](crate::sums::RunSums)).
 
+use crate::args::Timing;
+use crate::network_sums;
 use crate::output::{AnyImage, Opened};
+use snncc_chip::Target;
 use snncc_data::Stimulus;
 use snncc_emu::spinnaker::{
-    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTrace,
+    SpinnakerEmulator, SpinnakerMachine, SpinnakerProgram, SpinnakerRunOptions, SpinnakerTiming, SpinnakerTrace,
 };
-use snncc_emu::{Bound, Emulator, PopulationTrace, Program, RunOptions, Selection, Trace};
-use snncc_ids::{Diagnostic, Diagnostics};
+use snncc_emu::{Bound, Emulator, NetworkLevel, PopulationTrace, Program, RunOptions, Selection, Trace};
+use snncc_ids::{Diagnostic, Diagnostics, code};
 use snncc_image::Readout;
 use snncc_report::Table;
 use snncc_verify::{Chip, EmulatedChip, EmulatedMachine};
@@ -36,6 +39,25 @@ pub(crate) struct Recording {
     pub(crate) states: Selection,
     /// Whether one run may use several threads.
     pub(crate) threads: bool,
+    /// How exactly the network between cores is timed.
+    pub(crate) timing: Timing,
+}
+
+/// How a mesh of cores is timed.
+fn mesh_level(timing: Timing) -> NetworkLevel {
+    match timing {
+        Timing::Analytic => NetworkLevel::Analytic,
+        Timing::Link => NetworkLevel::Link,
+        Timing::Flit => NetworkLevel::Flit,
+    }
+}
+
+/// How a machine is timed. [`ChipProgram::check_timing`] has refused what it does not know.
+fn machine_level(timing: Timing) -> SpinnakerTiming {
+    match timing {
+        Timing::Analytic => SpinnakerTiming::Analytic,
+        Timing::Link | Timing::Flit => SpinnakerTiming::Link,
+    }
 }
 
 /// Modelled time and energy.
@@ -119,11 +141,35 @@ impl ChipProgram {
         }
     }
 
-    /// The emulator as a witness. `threads`: whether one run may use several.
-    pub(crate) fn witness(&self, threads: bool) -> Box<dyn Chip + '_> {
+    /// Refuses a level of timing that there is no model for.
+    ///
+    /// # Errors
+    /// `SNN0110` where the cost table says nothing of the network, `SNN0205` for flits on a machine.
+    pub(crate) fn check_timing(&self, timing: Timing, target: &Target) -> Result<(), Diagnostic> {
+        match (self, timing) {
+            (Self::Compartments(program), Timing::Link | Timing::Flit) if !program.has_network() => {
+                let costs = &target.file.costs;
+                let message = format!("the cost table `{costs}` of `{}` has no `network`", target.model.name);
+                let problem = Diagnostic::error(code::HARDWARE_MODEL, message).at(format!("costs/{costs}"));
+                Err(problem.help("take `--timing analytic`, or compile with a table that has it"))
+            }
+            (Self::Machine { .. }, Timing::Flit) => {
+                let message = "a packet of a SpiNNaker-like machine is not cut into flits";
+                Err(Diagnostic::error(code::UNSUPPORTED_BY_CHIP, message).at("--timing").help("take `--timing link`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The emulator as a witness. `threads`: whether one run may use several. Timing that does not change what neurons compute is
+    /// left out.
+    pub(crate) fn witness(&self, threads: bool, timing: Timing) -> Box<dyn Chip + '_> {
         match self {
             Self::Compartments(program) => Box::new(EmulatedChip::new(program, true, threads)),
-            Self::Machine { program, tick_ps } => Box::new(EmulatedMachine::new(program, Some(*tick_ps), threads)),
+            Self::Machine { program, tick_ps } => {
+                let machine = EmulatedMachine::new(program, Some(*tick_ps), threads);
+                Box::new(machine.with_timing(machine_level(timing)))
+            }
         }
     }
 }
@@ -145,17 +191,18 @@ impl ChipEmulator<'_> {
         steps: u32,
         recording: &Recording,
     ) -> Result<ChipRun, Diagnostics> {
-        let Recording { spikes, states, threads } = recording.clone();
+        let Recording { spikes, states, threads, timing } = recording.clone();
         match self {
             Self::Compartments(emulator) => {
-                let options = RunOptions { spikes, states, threads, ..RunOptions::default() };
+                let network = mesh_level(timing);
+                let options = RunOptions { spikes, states, threads, network, ..RunOptions::default() };
                 let prepared = emulator.program().prepare(stimulus)?;
                 Ok(ChipRun::Compartments(emulator.run(&prepared, steps, &options)))
             }
             Self::Machine { emulator, tick_ps } => {
-                let tick_ps = Some(*tick_ps);
+                let (tick_ps, timing) = (Some(*tick_ps), machine_level(timing));
                 let options =
-                    SpinnakerRunOptions { spikes, states, threads, tick_ps, ..SpinnakerRunOptions::default() };
+                    SpinnakerRunOptions { spikes, states, threads, tick_ps, timing, ..SpinnakerRunOptions::default() };
                 let prepared = emulator.program().prepare(stimulus)?;
                 Ok(ChipRun::Machine(emulator.run(&prepared, steps, &options)))
             }
@@ -203,15 +250,26 @@ impl ChipRun {
         .unwrap_or(0)
     }
 
-    /// A warning for each kind of register that overflowed.
+    /// A warning for each kind of register that overflowed, and of packet that was late or lost.
     ///
     /// # Panics
     /// If the run is that of another program.
-    pub(crate) fn overflow_warnings(&self, program: &ChipProgram) -> Vec<Diagnostic> {
+    pub(crate) fn warnings(&self, program: &ChipProgram) -> Vec<Diagnostic> {
         match (self, program) {
             (Self::Compartments(trace), ChipProgram::Compartments(program)) => trace.overflow_warnings(program),
-            (Self::Machine(trace), ChipProgram::Machine { program, .. }) => trace.overflow_warnings(program),
+            (Self::Machine(trace), ChipProgram::Machine { program, .. }) => {
+                let late = trace.link.iter().flat_map(|link| link.warnings(program));
+                trace.overflow_warnings(program).into_iter().chain(late).collect()
+            }
             _ => panic!("bug in snncc: a run of another kind of chip"),
+        }
+    }
+
+    /// What the network did in each step, for `network-NNNNN.csv`; nothing where its level does not tell.
+    pub(crate) fn network_table(&self, target: &Target) -> Option<Table> {
+        match self {
+            Self::Compartments(trace) if !trace.network_steps.is_empty() => Some(network_sums::table(trace, target)),
+            _ => None,
         }
     }
 

@@ -142,6 +142,9 @@ fn mismatch(message: impl Into<String>) -> Diagnostic {
 /// # Errors
 /// What is wrong with files and flags.
 pub(crate) fn read(request: &DataRequest<'_>, ports: &[Port]) -> Result<(Data, Vec<Diagnostic>), Diagnostics> {
+    if request.inputs.is_empty() {
+        return silence(request, ports).map(|data| (data, Vec::new()));
+    }
     let mut found: Vec<CodedPort> = Vec::new();
     let mut files = Vec::new();
     for input in request.inputs {
@@ -259,6 +262,26 @@ fn run_length(steps: u32, defaults: &RunDefaults) -> Option<Diagnostic> {
     let message = format!("the network was corrected for {corrected} steps, and this run has {steps}");
     let help = format!("convert it again with `--steps {steps}`, or run it with `--steps {corrected}`");
     (many >= few.saturating_mul(2)).then(|| warning(message).help(help))
+}
+
+/// One sample of a network without inputs.
+fn silence(request: &DataRequest<'_>, ports: &[Port]) -> Result<Data, Diagnostics> {
+    if !ports.is_empty() {
+        let names: Vec<&str> = ports.iter().map(|(name, _)| name.as_str()).collect();
+        let missing = mismatch("the network has inputs, and there is no data for them");
+        return Err(missing.note(format!("inputs: {}", names.join(", "))).help("write --input FILE").into());
+    }
+    let steps = request.steps.or(request.defaults.steps).unwrap_or(DEFAULT_STEPS);
+    Ok(Data {
+        ports: Vec::new(),
+        coding: Coding::Spikes,
+        steps,
+        input_steps: steps,
+        count: 1,
+        labels: None,
+        seed: request.seed,
+        files: Vec::new(),
+    })
 }
 
 /// The port that a file is for.

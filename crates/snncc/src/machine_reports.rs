@@ -101,12 +101,8 @@ impl View<'_> {
                 let Some(slice) = self.0.slices.get(&self.0.number(chip, core)) else { continue };
                 let _ = writeln!(out, "  Processor {}: Vertex: '{}'", core.core, slice.vertex);
                 let _ = writeln!(out, "              Slice: ({}:{})  {}", slice.first, slice.last, slice.name());
-                let _ = writeln!(
-                    out,
-                    "              Model: {}\n              {}\n",
-                    slice.model,
-                    self.0.sdram_bytes(core)
-                );
+                let _ =
+                    writeln!(out, "              Model: {}\n              {}\n", slice.model, self.0.sdram_bytes(core));
             }
         }
         out

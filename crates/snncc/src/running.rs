@@ -2,6 +2,7 @@
 //! folders, figures of time and energy.
 
 use crate::args::DataArgs;
+use crate::args::Timing;
 use crate::chip::{ChipEmulator, ChipProgram, ChipRun, Recording};
 use crate::data::{self, Data, DataRequest, HostCurrents, Port};
 use crate::early_exit::{Watch, Watched};
@@ -40,6 +41,8 @@ pub(crate) struct Running {
     pub(crate) host_costs: Option<HostCosts>,
     /// The integers, read when they are first asked for.
     integers: OnceLock<Result<Integers, String>>,
+    /// How exactly the network between cores is timed.
+    pub(crate) timing: Timing,
 }
 
 /// What one sample gave.
@@ -92,6 +95,16 @@ impl Running {
         Ok(running)
     }
 
+    /// With another level of timing.
+    ///
+    /// # Errors
+    /// After the diagnostic that the program cannot be timed so.
+    pub(crate) fn timed(self, session: &mut Session, timing: Timing) -> Result<Self, Failure> {
+        let checked = self.program.check_timing(timing, &self.opened.target);
+        checked.map_err(|problem| session.fail(problem.into(), None))?;
+        Ok(Self { timing, ..self })
+    }
+
     /// Of what is in memory. `host_network` is needed where layers run on the host.
     ///
     /// # Errors
@@ -118,7 +131,17 @@ impl Running {
         let sent = sent.into_iter().map(str::to_owned).collect();
         let host = host_network.map(|network| HostPart::new(network, sent)).transpose()?;
         let integers = OnceLock::new();
-        Ok(Self { opened, program, network, data, currents, host, host_costs: None, integers })
+        Ok(Self {
+            opened,
+            program,
+            network,
+            data,
+            currents,
+            host,
+            host_costs: None,
+            integers,
+            timing: Timing::Analytic,
+        })
     }
 
     /// The same with these integers, which no folder holds.
@@ -198,7 +221,8 @@ impl Running {
     pub(crate) fn recording(&self, chip_steps: u32) -> Recording {
         // Many samples keep all threads busy; a few leave threads for the cores of each.
         let threads = self.data.count < rayon::current_num_threads();
-        Recording { spikes: beyond(self.data.steps, chip_steps, &self.latencies()), threads, ..Recording::default() }
+        let spikes = beyond(self.data.steps, chip_steps, &self.latencies());
+        Recording { spikes, threads, timing: self.timing, ..Recording::default() }
     }
 
     /// Runs one sample.
@@ -245,14 +269,20 @@ impl Running {
         let target = &self.opened.target;
         let resets = "resets between samples and writes by the host cost no modelled time or energy";
         let mut caveats = vec![resets.to_owned()];
-        if is_machine(target) {
-            caveats.push(
+        let waiting = match (is_machine(target), self.timing) {
+            (true, Timing::Analytic) => {
                 "a step takes a tick, or as long as its slowest core where that is longer; packets do not wait for links"
-                    .to_owned(),
-            );
+            }
+            (true, _) => "steps are ticks; rows that are not done in one are late, and all timers tick in phase",
+            (false, Timing::Analytic) => {
+                "hops cost energy but no time, and traffic causes no waiting (analytic timing)"
+            }
+            (false, _) => "the host's messages take no time in the network",
+        };
+        caveats.push(waiting.to_owned());
+        if is_machine(target) {
             return caveats;
         }
-        caveats.push("hops cost energy but no time, and traffic causes no waiting (analytic timing)".to_owned());
         if target.model.costs.get(&target.file.costs).is_some_and(|costs| costs.static_power.is_some()) {
             caveats.push("static power is left out".to_owned());
         }

@@ -5,6 +5,8 @@
 
 use crate::chip::ChipRun;
 use crate::host::HostWork;
+use crate::link_sums::LinkSums;
+use crate::network_sums::NetworkSums;
 use crate::running::SampleResult;
 use serde_json::{Map, Value as Json, json};
 use snncc_emu::spinnaker::{SpinnakerCoreTrace, SpinnakerTotals};
@@ -92,11 +94,15 @@ pub(crate) struct RunSums {
     pub(crate) input_spikes: Vec<u128>,
     /// What the host computed.
     pub(crate) work: HostWork,
+    /// Time in the mesh between cores, where its level tells.
+    pub(crate) network: NetworkSums,
+    /// Late and lost packets and the use of links of a machine, where its level tells.
+    pub(crate) links: LinkSums,
 }
 
 impl RunSums {
-    /// Adds a sample.
-    pub(crate) fn add(&mut self, sample: &SampleResult) {
+    /// Adds the sample of this number.
+    pub(crate) fn add(&mut self, number: usize, sample: &SampleResult) {
         self.samples += 1;
         self.slowest_step_ps = self.slowest_step_ps.max(sample.run.slowest_step_ps());
         self.work.add(&sample.work);
@@ -107,11 +113,13 @@ impl RunSums {
         match &sample.run {
             ChipRun::Compartments(trace) => {
                 self.add_compartments(&trace.totals);
+                self.network.add(trace);
                 self.add_cores(trace.cores.iter().map(|core| (core.core, core_counts(core))));
                 trace.cores.iter().for_each(|core| self.overflows.add(overflows(&core.overflows)));
             }
             ChipRun::Machine(trace) => {
                 self.add_machine(&trace.totals);
+                self.links.add(number, trace);
                 self.add_cores(trace.cores.iter().map(|core| (core.core, machine_core_counts(core))));
             }
         }

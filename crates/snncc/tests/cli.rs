@@ -119,7 +119,6 @@ fn wrong_usage_exits_with_2() {
         "compile net.ron --target tiny-loihi --steps 3",
         "compile net.ron --target tiny-loihi -o foreign",
         "compile net.ron --target tiny-loihi -o net.ron",
-        "emulate out",
         "emulate out --input x.csv --steps 0",
         "explain SNN9999",
         "inspect net.ron --neuron hidden[0]",

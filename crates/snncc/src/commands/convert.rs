@@ -21,6 +21,12 @@ const INLINE_VALUES: usize = 16;
 /// Converts a network.
 pub(crate) fn run(session: &mut Session, args: &ConvertArgs) -> Outcome {
     session.json = args.json;
+    if super::sanafe::is_architecture(&args.model) {
+        return super::sanafe::run(session, args);
+    }
+    if args.network.is_some() {
+        return Err(session.usage("a second file goes with an architecture of SANA-FE (.yaml) only"));
+    }
     let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("ron"));
     let is_nir = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("nir"));
     if !is_nir && output.extension().is_none_or(|extension| extension != "ron") {
@@ -91,7 +97,8 @@ fn rewrite(session: &mut Session, args: &ConvertArgs, output: &Path, is_nir: boo
     Ok(0)
 }
 
-fn write(session: &mut Session, network: &snncc_ir::Network, output: &Path, is_nir: bool) -> Outcome<()> {
+/// Writes a network, with its tensors beside it.
+pub(crate) fn write(session: &mut Session, network: &snncc_ir::Network, output: &Path, is_nir: bool) -> Outcome<()> {
     let files: Vec<(std::path::PathBuf, Vec<u8>)> = if is_nir {
         let bytes = nir::write_nir(network).map_err(|problems| session.fail(problems, None))?;
         vec![(output.to_owned(), bytes)]

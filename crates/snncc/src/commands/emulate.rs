@@ -33,7 +33,7 @@ pub(crate) struct Sample {
 /// Runs a compiled network.
 pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     session.json = args.json;
-    let running = Running::open(session, &args.dir, &args.data)?;
+    let running = Running::open(session, &args.dir, &args.data)?.timed(session, args.timing.timing)?;
     let watch = Watch::new(session, &running, args)?;
     let chip_steps = running.chip_steps();
     let mut recording = running.recording(chip_steps);
@@ -41,8 +41,8 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     let sums = Mutex::new(RunSums::default());
     let run = |emulator: &mut ChipEmulator<'_>, sample: usize| {
         let result = running.run_sample(emulator, sample, chip_steps, &recording, watch.as_ref())?;
-        sums.lock().expect("bug in snncc: a run panicked").add(&result);
-        let warnings = result.run.overflow_warnings(&running.program);
+        sums.lock().expect("bug in snncc: a run panicked").add(sample, &result);
+        let warnings = result.run.warnings(&running.program);
         Ok(Sample { class: result.class, watched: result.watched, warnings })
     };
     let samples = run_samples(session, running.data.count, || running.program.emulator(), run)?;
@@ -81,9 +81,10 @@ pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
         }
     }
     let problems = checked.map(|checked| checked.diagnostics()).unwrap_or_default();
-    if !problems.is_empty() {
+    if let Some(problem) = problems.first() {
+        let exit = problem.code.exit();
         session.say(problems, None);
-        return Err(Failure { exit: exit::MISMATCH });
+        return Err(Failure { exit });
     }
     session.next(&format!("snncc report {}", args.dir.display()));
     Ok(if interrupted() { exit::INTERRUPTED } else { 0 })

@@ -10,6 +10,7 @@ mod explain;
 mod inspect;
 mod ledger;
 mod report;
+mod sanafe;
 mod sweep;
 mod targets;
 pub(crate) mod verify;

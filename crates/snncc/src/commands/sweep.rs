@@ -262,7 +262,7 @@ fn chip_row(running: &Running) -> Result<Option<Row>, Diagnostics> {
             return Ok(None);
         }
         let result = running.run_sample(emulator, sample, chip_steps, &recording, None)?;
-        sums.lock().expect("bug in snncc: a run panicked").add(&result);
+        sums.lock().expect("bug in snncc: a run panicked").add(sample, &result);
         Ok(Some(result.class.is_some() && label(&running.data.labels, sample) == result.class))
     };
     let results: Vec<_> =

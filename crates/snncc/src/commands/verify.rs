@@ -6,7 +6,7 @@ use crate::data::Data;
 use crate::files::InputFile;
 use crate::output::{REPORT, write_file};
 use crate::running::{Running, accuracy, results_folder};
-use crate::session::{Failure, Outcome, Session, exit, pretty, print, print_json};
+use crate::session::{Failure, Outcome, Session, pretty, print, print_json};
 use crate::sums::json_counts;
 use serde_json::{Map, Value as Json, json};
 use snncc_chip::HardwareModel;
@@ -46,7 +46,7 @@ pub(crate) struct Subject<'a> {
 /// Verifies a compiled network.
 pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     session.json = args.json;
-    let running = Running::open(session, &args.dir, &args.data)?;
+    let running = Running::open(session, &args.dir, &args.data)?.timed(session, args.timing.timing)?;
     let report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     let compiled = running.compiled().map_err(|message| session.fail_files(message))?;
     with_subject(&running, compiled, running.data.count, |subject| {
@@ -70,7 +70,7 @@ fn with_subject<T>(
         data: &running.data,
         compiled,
         model: &opened.target.model,
-        chip: &*running.program.witness(samples < rayon::current_num_threads()),
+        chip: &*running.program.witness(samples < rayon::current_num_threads(), running.timing),
         sample: &|sample| running.sample(sample),
     })
 }
@@ -105,8 +105,9 @@ fn run_on(
         session.next(&format!("snncc report {}", args.dir.display()));
         Ok(0)
     } else {
+        let exit = problems[0].code.exit();
         session.say(problems, None);
-        Err(Failure { exit: exit::MISMATCH })
+        Err(Failure { exit })
     }
 }
 
@@ -256,7 +257,7 @@ fn json_result(subject: &Subject<'_>, verification: &Verification) -> Json {
         })
         .collect();
     let (input, input_sha256) = input(subject);
-    json!({
+    let mut json = json!({
         "samples": verification.samples,
         "steps": verification.network_steps,
         "chip_steps": verification.chip_steps,
@@ -283,7 +284,12 @@ fn json_result(subject: &Subject<'_>, verification: &Verification) -> Json {
         "loss": losses,
         "first_float_difference": verification.float_divergence,
         "other_tool": verification.other_tool,
-    })
+    });
+    if !verification.disturbances.is_empty() {
+        json["late_samples"] = json!(verification.late_samples);
+        json["disturbances"] = json!(verification.disturbances);
+    }
+    json
 }
 
 fn section(subject: &Subject<'_>, verification: &Verification) -> VerificationSection {
@@ -389,6 +395,9 @@ fn text(dir: &Path, subject: &Subject<'_>, rows: &[LayerRow], verification: &Ver
         out += &format!("on the host, and so equal to the float reference: {}\n", subject.host.join(", "));
     }
     out += &saturations(verification);
+    for disturbance in &verification.disturbances {
+        out += &format!("not in time: {disturbance}\n");
+    }
     let chip = &verification.chip;
     let samples = verification.samples.max(1) as f64;
     let energy: u128 = chip.energy_fj.iter().map(|(_, part)| part).sum();

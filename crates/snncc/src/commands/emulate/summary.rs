@@ -1,6 +1,8 @@
 //! What `emulate` says of a run: as JSON, for the report, and for reading.
 
 use super::{Sample, coding_name};
+use crate::args::Timing;
+use crate::chip::ChipProgram;
 use crate::commands::verify::mismatches;
 use crate::early_exit::{Watch, WatchSummary};
 use crate::host::HostWork;
@@ -146,6 +148,13 @@ impl<'a> Summary<'a> {
             Some(tick_ps) => result["tick_ps"] = json!(Value::from(tick_ps)),
             None => result["bound_steps"] = sums.bound_steps.json(false),
         }
+        let timing = self.running.timing;
+        result["timing"] = json!(timing.name());
+        match &self.running.program {
+            _ if timing == Timing::Analytic => {}
+            ChipProgram::Compartments(_) => result["network"] = sums.network.json(),
+            ChipProgram::Machine { program, .. } => result["link"] = sums.links.json(program),
+        }
         result
     }
 
@@ -196,7 +205,10 @@ impl<'a> Summary<'a> {
             total_energy: energy_figure(sums.energy_fj.total(), table),
             first_layer_energy: sums.first_synapses_fj().map(|energy_fj| energy_figure(energy_fj, table)),
             host: self.host.map(|work| self.host_section(&work)),
-            overflows: overflows.map(|(kind, count, unit)| (kind.to_owned(), counted(count, unit))).collect(),
+            overflows: overflows
+                .map(|(kind, count, unit)| (kind.to_owned(), counted(count, unit)))
+                .chain(self.late_packets())
+                .collect(),
             host_work: host_work.collect(),
             cores: sums
                 .cores
@@ -205,6 +217,12 @@ impl<'a> Summary<'a> {
                 .collect(),
             caveats: running.caveats(),
         }
+    }
+
+    /// Late and lost packets of a machine, where its level of timing tells.
+    fn late_packets(&self) -> Vec<(String, Figure)> {
+        let tells = self.running.timing != Timing::Analytic && self.running.program.tick_ps().is_some();
+        if tells { self.sums.links.figures() } else { Vec::new() }
     }
 
     fn host_section(&self, work: &HostWork) -> HostRun {
@@ -285,6 +303,15 @@ impl<'a> Summary<'a> {
         out += &table.text(2);
         if let Some(tick_ps) = self.running.program.tick_ps() {
             out += &self.ticks(tick_ps);
+        }
+        match &self.running.program {
+            _ if self.running.timing == Timing::Analytic => {}
+            ChipProgram::Compartments(_) => out += &sums.network.text(self.running.timing),
+            ChipProgram::Machine { program, .. } => {
+                let mut table = Table::new(&["in time", "all samples"]);
+                sums.links.rows(program).into_iter().for_each(|(name, text)| table.row(vec![name, text]));
+                out += &table.text(2);
+            }
         }
         out += &self.watched.as_ref().map_or(String::new(), |watched| watched.text(self.running.data.steps));
         out += &format!("costs: {}; all figures in {}\n", self.running.opened.target.file.costs, folder.display());

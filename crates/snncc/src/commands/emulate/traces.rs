@@ -41,8 +41,12 @@ pub(crate) fn write(
     }
     let wants = |kind| kinds.contains(&kind);
     let all = |wanted: bool| if wanted { Selection::All } else { Selection::None };
-    let recording =
-        Recording { spikes: all(wants(TraceKind::Spikes)), states: all(wants(TraceKind::Membrane)), threads: true };
+    let recording = Recording {
+        spikes: all(wants(TraceKind::Spikes)),
+        states: all(wants(TraceKind::Membrane)),
+        threads: true,
+        timing: running.timing,
+    };
     let input = running.sample(sample).map_err(|problems| problems.to_string())?;
     let run = running.program.emulator().run(&input.stimulus, chip_steps, &recording);
     let run = run.map_err(|problems| problems.to_string())?;
@@ -71,6 +75,9 @@ pub(crate) fn write(
     if wants(TraceKind::Timing) {
         let table = run.step_table(&running.program);
         write_file(&folder.join(format!("timing-{sample:05}.csv")), table.csv().as_bytes())?;
+        if let Some(table) = run.network_table(&running.opened.target) {
+            write_file(&folder.join(format!("network-{sample:05}.csv")), table.csv().as_bytes())?;
+        }
     }
     Ok(())
 }
