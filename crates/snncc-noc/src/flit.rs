@@ -5,7 +5,7 @@
 //! channel. A packet's head flit gets a virtual channel of its output (one cycle), then its flits ask for the crossbar one by one
 //! (one cycle each), pass it (one cycle) and the link. An output's virtual channel belongs to a packet until its tail has won the
 //! crossbar. Both allocators are separable and round-robin with one iteration: outputs grant, inputs accept, and only what is
-//! accepted moves a pointer. A credit is back [`CREDIT_CYCLES`] after its flit left the buffer. Routes go along x, then along y.
+//! accepted moves a pointer. A credit is back `CREDIT_CYCLES` after its flit left the buffer. Routes go along x, then along y.
 //!
 //! **Invariants:** an idle network takes `4 · routers + 2` cycles from a source to a core (with links of one cycle), as BookSim 2
 //! does with its delays of one cycle; routers act on one another with a delay of at least two cycles, so the order in which they are

@@ -136,7 +136,7 @@ impl ChipProgram {
         match self {
             Self::Compartments(program) => ChipEmulator::Compartments(Emulator::new(program)),
             Self::Machine { program, tick_ps } => {
-                ChipEmulator::Machine { emulator: SpinnakerEmulator::new(program), tick_ps: *tick_ps }
+                ChipEmulator::Machine { emulator: Box::new(SpinnakerEmulator::new(program)), tick_ps: *tick_ps }
             }
         }
     }
@@ -177,7 +177,7 @@ impl ChipProgram {
 /// An emulator: the mutable state of a run. It may run any number of samples.
 pub(crate) enum ChipEmulator<'a> {
     Compartments(Emulator<'a>),
-    Machine { emulator: SpinnakerEmulator<'a>, tick_ps: u64 },
+    Machine { emulator: Box<SpinnakerEmulator<'a>>, tick_ps: u64 },
 }
 
 impl ChipEmulator<'_> {
@@ -197,14 +197,14 @@ impl ChipEmulator<'_> {
                 let network = mesh_level(timing);
                 let options = RunOptions { spikes, states, threads, network, ..RunOptions::default() };
                 let prepared = emulator.program().prepare(stimulus)?;
-                Ok(ChipRun::Compartments(emulator.run(&prepared, steps, &options)))
+                Ok(ChipRun::Compartments(Box::new(emulator.run(&prepared, steps, &options))))
             }
             Self::Machine { emulator, tick_ps } => {
                 let (tick_ps, timing) = (Some(*tick_ps), machine_level(timing));
                 let options =
                     SpinnakerRunOptions { spikes, states, threads, tick_ps, timing, ..SpinnakerRunOptions::default() };
                 let prepared = emulator.program().prepare(stimulus)?;
-                Ok(ChipRun::Machine(emulator.run(&prepared, steps, &options)))
+                Ok(ChipRun::Machine(Box::new(emulator.run(&prepared, steps, &options))))
             }
         }
     }
@@ -212,8 +212,8 @@ impl ChipEmulator<'_> {
 
 /// What a run gave.
 pub(crate) enum ChipRun {
-    Compartments(Trace),
-    Machine(SpinnakerTrace),
+    Compartments(Box<Trace>),
+    Machine(Box<SpinnakerTrace>),
 }
 
 impl ChipRun {

@@ -306,3 +306,39 @@ fn the_demo_runs_on_a_machine() {
     assert!(ran.stdout.contains("agree in every spike"), "{}", ran.stdout);
     assert!(place.read("demo/out/program.snnbin").len() > 1000);
 }
+
+#[test]
+fn a_slow_machine_is_late_at_the_level_link_and_says_so() {
+    let place = place();
+    // With time enough, links change nothing but what is told of them.
+    place.run(&format!("emulate out {DATA} -o analytic")).exits(0);
+    place.run(&format!("emulate out {DATA} --timing link -o link")).exits(0);
+    let (analytic, link) = (place.json("analytic/counters.json"), place.json("link/counters.json"));
+    assert_eq!((&analytic["timing"], &link["timing"]), (&Value::from("analytic"), &Value::from("link")));
+    assert_eq!(analytic["spikes_per_layer"], link["spikes_per_layer"]);
+    assert_eq!(link["link"]["faults"]["late_rows"]["count"], 0);
+    assert_eq!(link["link"]["faults"]["queue_overflows"]["first"], Value::Null);
+    assert!(link["link"]["cores"].as_array().unwrap().len() >= 2);
+    assert!(analytic.get("link").is_none());
+    place.run(&format!("verify out {DATA} --timing link")).exits(0);
+    place.run(&format!("emulate out {DATA} --timing flit")).exits(3).says("SNN0205");
+
+    // A clock of 100 kHz has 100 cycles a tick: rows wait for the next.
+    let model = std::fs::read_to_string("../../hardware-models/spinnaker1.ron").unwrap();
+    let clock = model.find("clock_hz:").unwrap();
+    let digits = clock + model[clock..].find("200").unwrap();
+    let end = digits + model[digits..].find(|c: char| !c.is_ascii_digit() && c != '_').unwrap();
+    let slow = format!("{}100_000{}", &model[..digits], &model[end..]);
+    let target = std::fs::read_to_string("../../targets/spinnaker-emu.ron").unwrap();
+    let place = Place::with(&[
+        ("net.ron", NET),
+        ("levels.csv", LEVELS),
+        ("labels.csv", LABELS),
+        ("spinnaker1.ron", &slow),
+        ("slow.ron", &target.replace("\"spinnaker1\"", "\"spinnaker1.ron\"").replace("\"spinnaker-emu\"", "\"slow\"")),
+    ]);
+    place.run("compile net.ron --target slow.ron -o out").exits(0);
+    place.run(&format!("verify out {DATA}")).exits(0);
+    let said = place.run(&format!("verify out {DATA} --timing link"));
+    said.exits(8).says("SNN0803");
+}
