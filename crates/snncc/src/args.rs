@@ -424,6 +424,9 @@ pub(crate) struct TimingArgs {
     /// other, buffers are finite; on SpiNNaker-like machines packets may be late or lost) or flit (routers cycle by cycle: slow).
     #[arg(long, value_enum, default_value = "analytic", value_name = "analytic|link|flit")]
     pub(crate) timing: Timing,
+    /// Lengthen the ticks of a SpiNNaker-like machine: a time step of the network takes N times as long.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) time_scale: u32,
 }
 
 /// How exactly the network between cores is timed.

@@ -161,6 +161,17 @@ impl ChipProgram {
         }
     }
 
+    /// Makes a machine's ticks so many times as long; whether there was nothing to refuse.
+    pub(crate) fn stretch(&mut self, scale: u32) -> bool {
+        match self {
+            Self::Compartments(_) => scale == 1,
+            Self::Machine { tick_ps, .. } => {
+                *tick_ps = tick_ps.saturating_mul(scale.into());
+                true
+            }
+        }
+    }
+
     /// The emulator as a witness. `threads`: whether one run may use several. Timing that does not change what neurons compute is
     /// left out.
     pub(crate) fn witness(&self, threads: bool, timing: Timing) -> Box<dyn Chip + '_> {

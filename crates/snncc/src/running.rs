@@ -1,8 +1,7 @@
 //! What `emulate`, `verify`, `ledger` and `sweep` share: a compiled network with its data on the emulator of its chip, run
 //! folders, figures of time and energy.
 
-use crate::args::DataArgs;
-use crate::args::Timing;
+use crate::args::{DataArgs, Timing, TimingArgs};
 use crate::chip::{ChipEmulator, ChipProgram, ChipRun, Recording};
 use crate::data::{self, Data, DataRequest, HostCurrents, Port};
 use crate::early_exit::{Watch, Watched};
@@ -95,14 +94,17 @@ impl Running {
         Ok(running)
     }
 
-    /// With another level of timing.
+    /// With another level of timing, and ticks of another length.
     ///
     /// # Errors
     /// After the diagnostic that the program cannot be timed so.
-    pub(crate) fn timed(self, session: &mut Session, timing: Timing) -> Result<Self, Failure> {
-        let checked = self.program.check_timing(timing, &self.opened.target);
+    pub(crate) fn timed(mut self, session: &mut Session, timing: &TimingArgs) -> Result<Self, Failure> {
+        let checked = self.program.check_timing(timing.timing, &self.opened.target);
         checked.map_err(|problem| session.fail(problem.into(), None))?;
-        Ok(Self { timing, ..self })
+        if !self.program.stretch(timing.time_scale) {
+            return Err(session.usage("--time-scale is for SpiNNaker-like machines, whose steps take a tick"));
+        }
+        Ok(Self { timing: timing.timing, ..self })
     }
 
     /// Of what is in memory. `host_network` is needed where layers run on the host.

@@ -341,4 +341,11 @@ fn a_slow_machine_is_late_at_the_level_link_and_says_so() {
     place.run(&format!("verify out {DATA}")).exits(0);
     let said = place.run(&format!("verify out {DATA} --timing link"));
     said.exits(8).says("SNN0803");
+    // Ticks that are long enough help.
+    place.run(&format!("verify out {DATA} --timing link --time-scale 2000")).exits(0);
+    place.run(&format!("emulate out {DATA} --timing link --time-scale 2000 -o long")).exits(0);
+    let counters = place.json("long/counters.json");
+    assert_eq!((&counters["tick_ps"], &counters["overruns"]), (&Value::from(2_000_000_000_000_u64), &Value::from(0)));
+    place.run("compile net.ron --target loihi-emu -o loihi --approximate-reset").exits(0);
+    place.run(&format!("emulate loihi {DATA} --time-scale 2")).exits(2);
 }

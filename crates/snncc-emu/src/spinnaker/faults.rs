@@ -138,7 +138,8 @@ impl SpinnakerLinkTrace {
             let (step, place) = count.first?;
             let warning = Diagnostic::warning(code::LATE_PACKETS, format!("{} {what}", count.count));
             let effect = if *changes { "neurons miss input" } else { "no input is missing for this alone" };
-            Some(warning.note(format!("first in step {step} at {}; {effect}", program.place_name(place))))
+            let warning = warning.note(format!("first in step {step} at {}; {effect}", program.place_name(place)));
+            Some(warning.help("longer ticks (`--time-scale`) or fewer neurons on a core give time"))
         };
         kinds.iter().filter_map(warn).collect()
     }

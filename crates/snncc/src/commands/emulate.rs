@@ -33,7 +33,7 @@ pub(crate) struct Sample {
 /// Runs a compiled network.
 pub(crate) fn run(session: &mut Session, args: &EmulateArgs) -> Outcome {
     session.json = args.json;
-    let running = Running::open(session, &args.dir, &args.data)?.timed(session, args.timing.timing)?;
+    let running = Running::open(session, &args.dir, &args.data)?.timed(session, &args.timing)?;
     let watch = Watch::new(session, &running, args)?;
     let chip_steps = running.chip_steps();
     let mut recording = running.recording(chip_steps);

@@ -46,7 +46,7 @@ pub(crate) struct Subject<'a> {
 /// Verifies a compiled network.
 pub(crate) fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     session.json = args.json;
-    let running = Running::open(session, &args.dir, &args.data)?.timed(session, args.timing.timing)?;
+    let running = Running::open(session, &args.dir, &args.data)?.timed(session, &args.timing)?;
     let report = running.opened.report().map_err(|message| session.fail_files(&message))?;
     let compiled = running.compiled().map_err(|message| session.fail_files(message))?;
     with_subject(&running, compiled, running.data.count, |subject| {
