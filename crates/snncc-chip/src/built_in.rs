@@ -20,7 +20,7 @@ pub const HARDWARE_MODELS: &[(&str, &str)] =
 /// Built-in targets: name and text.
 pub const TARGETS: &[(&str, &str)] = files!(
     "targets": "loihi-emu", "loihi-2chip", "loihi-32chip", "tiny-loihi", "unbounded-loihi", "nengo-loihi-emu", "lava-emu", "brian2-loihi-emu",
-    "spinnaker-emu", "spinnaker-48chip", "spinnaker-3board",
+    "spinnaker-emu", "spinnaker-48chip", "spinnaker-3board", "tiny-spinnaker",
 );
 
 pub(crate) fn read<T: DeserializeOwned>(what: &str, name: &str, text: &str) -> Result<T, Diagnostics> {
