@@ -91,6 +91,25 @@ impl<'a> MachineImage<'a> {
         Some(core.key?.wrapping_add(index.wrapping_shl(self.colour_bits())))
     }
 
+    /// Packets that a spike sends: of its core, then of each stage of the delay extensions that hold it.
+    pub(crate) fn packets(&self, core: u32, index: u32) -> Vec<Packet> {
+        let sender = |core: u32| self.image.core(core);
+        let Some((own, key)) = sender(core).and_then(|own| Some((own, self.key(own, index)?))) else {
+            return Vec::new();
+        };
+        let mut packets = vec![Packet { core, key, held_steps: 0 }];
+        for (extension, delay) in delay_extensions(self.image) {
+            let neuron = index.checked_sub(delay.first).filter(|at| *at < delay.neurons && own.key == Some(delay.key));
+            let Some((neuron, application)) = neuron.zip(sender(extension)) else { continue };
+            for stage in 1..=delay.stages {
+                let source = (stage - 1) * delay.neurons + neuron;
+                let key = self.key(application, source).filter(|_| delay.sends(source));
+                packets.extend(key.map(|key| Packet { core: extension, key, held_steps: stage * delay.stage_steps }));
+            }
+        }
+        packets
+    }
+
     /// Cores with a key, and the mask of their keys.
     pub(crate) fn senders(&self) -> impl Iterator<Item = (u32, u32, u32)> + '_ {
         self.cores().filter_map(|(number, core)| Some((number, core.key?, self.mask(core))))
@@ -138,6 +157,15 @@ impl<'a> MachineImage<'a> {
         let words = neurons.synaptic_words.len() + tables;
         (words * size_of::<u32>()) as u64 + neurons.neurons.len() as u64 * u64::from(neuron_bytes)
     }
+}
+
+/// What a spike sends.
+pub(crate) struct Packet {
+    /// Core that sends it.
+    pub(crate) core: u32,
+    pub(crate) key: u32,
+    /// Steps after the spike.
+    pub(crate) held_steps: u32,
 }
 
 /// Slices by core over all chips.

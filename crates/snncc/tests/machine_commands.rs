@@ -349,3 +349,18 @@ fn a_slow_machine_is_late_at_the_level_link_and_says_so() {
     place.run("compile net.ron --target loihi-emu -o loihi --approximate-reset").exits(0);
     place.run(&format!("emulate loihi {DATA} --time-scale 2")).exits(2);
 }
+
+#[test]
+fn a_spike_is_followed_through_delay_extensions() {
+    // 6,000 steps are more than any ring buffer holds.
+    let net = NET.replace("[1.1, 0.47, -0.24]])", "[1.1, 0.47, -0.24]], delay: 6000)");
+    assert_ne!(net, NET);
+    let place = Place::with(&[("net.ron", &net)]);
+    place.run("compile net.ron --target spinnaker-emu -o out --no-align").exits(0);
+    let found = place.run("inspect out --neuron in[0] --to hidden[1] --json").exits(0).json();
+    let synapses = found["synapses"].as_array().unwrap();
+    assert_eq!(synapses.len(), 1, "{found}");
+    let (delay, held) = (synapses[0]["delay_steps"].as_u64().unwrap(), synapses[0]["held_steps"].as_u64().unwrap());
+    assert!(held > 0 && held < delay && (6_000..=6_001).contains(&delay), "{found}");
+    assert_eq!(synapses[0]["packets_arrive"], true);
+}

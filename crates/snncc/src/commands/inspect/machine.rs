@@ -189,16 +189,18 @@ impl Inspected for View<'_> {
             }).collect::<Vec<_>>(),
         });
         let mut targets = Vec::new();
-        for target in self.image.arrivals(&stops) {
-            let Ok(neurons) = self.neurons(target) else { continue };
-            let memories = self.memories(neurons, target)?;
-            let rows = key.map_or(Ok(None), |key| memories.look_up(key))?.unwrap_or_default();
-            let words = rows.iter().filter_map(|place| row_synapses(&neurons.synaptic_words[place.clone()]).ok());
-            targets.push(json!({
-                "core": self.core_name(target), "layer": self.slice(target),
-                "synapses": words.map(<[u32]>::len).sum::<usize>(),
-                "rows_at_words": rows.iter().map(|place| place.start.to_string()).collect::<Vec<_>>(),
-            }));
+        for packet in self.image.packets(core, index) {
+            for target in self.image.arrivals(&self.image.walk(packet.core, packet.key)) {
+                let Ok(neurons) = self.neurons(target) else { continue };
+                let rows = self.memories(neurons, target)?.look_up(packet.key)?.unwrap_or_default();
+                let words = rows.iter().filter_map(|place| row_synapses(&neurons.synaptic_words[place.clone()]).ok());
+                targets.push(json!({
+                    "core": self.core_name(target), "layer": self.slice(target),
+                    "synapses": words.map(<[u32]>::len).sum::<usize>(),
+                    "rows_at_words": rows.iter().map(|place| place.start.to_string()).collect::<Vec<_>>(),
+                    "sent_by": self.core_name(packet.core), "held_steps": packet.held_steps,
+                }));
+            }
         }
         value["targets"] = json!(targets);
         if let CoreProgram::Neurons(neurons) = &application.program {
@@ -223,24 +225,25 @@ impl Inspected for View<'_> {
         let (core, index) = self.place(from.0, from.1)?;
         let (target, neuron) = self.place(to.0, to.1)?;
         let neurons = self.neurons(target)?;
-        let Some(key) = self.image.key(self.application(core)?, index) else { return Ok(Vec::new()) };
-        let arrives = self.image.arrivals(&self.image.walk(core, key)).contains(&target);
         let memories = self.memories(neurons, target)?;
         let mut found = Vec::new();
-        for place in memories.look_up(key)?.unwrap_or_default() {
-            for word in row_synapses(&neurons.synaptic_words[place.clone()])? {
-                let Synapse { weight, delay, synapse_type, target: at } = memories.parameters.format.decode(*word);
-                if at != neuron {
-                    continue;
+        for packet in self.image.packets(core, index) {
+            let arrives = self.image.arrivals(&self.image.walk(packet.core, packet.key)).contains(&target);
+            for place in memories.look_up(packet.key)?.unwrap_or_default() {
+                for word in row_synapses(&neurons.synaptic_words[place.clone()])? {
+                    let Synapse { weight, delay, synapse_type, target: at } = memories.parameters.format.decode(*word);
+                    if at != neuron {
+                        continue;
+                    }
+                    let shift = memories.parameters.left_shifts[synapse_type as usize];
+                    let units = i64::from(weight) << shift;
+                    found.push(json!({
+                        "core": self.core_name(target), "row_at_word": place.start, "word": hex(*word), "weight": weight,
+                        "type": if synapse_type == 0 { "excitatory" } else { "inhibitory" },
+                        "input": if synapse_type == 0 { units } else { -units },
+                        "delay_steps": delay + packet.held_steps, "held_steps": packet.held_steps, "packets_arrive": arrives,
+                    }));
                 }
-                let shift = memories.parameters.left_shifts[synapse_type as usize];
-                let units = i64::from(weight) << shift;
-                found.push(json!({
-                    "core": self.core_name(target), "row_at_word": place.start, "word": hex(*word), "weight": weight,
-                    "type": if synapse_type == 0 { "excitatory" } else { "inhibitory" },
-                    "input": if synapse_type == 0 { units } else { -units },
-                    "delay_steps": delay, "packets_arrive": arrives,
-                }));
             }
         }
         Ok(found)
