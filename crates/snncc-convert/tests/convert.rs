@@ -1,5 +1,8 @@
 //! Whole conversions of small networks: the spiking network comes to the trained one's values as steps go on.
 
+mod common;
+
+use common::Noise;
 use snncc_convert::options::{Balance, BalanceForm, Correction, MaxPooling, ReadoutChoice};
 use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, WeightOutcome, convert};
 use snncc_data::{Coding, DEFAULT_DELTA, Encoded, InputCoding, SampleValues, Samples, Stimulus, encode_with};
@@ -12,21 +15,6 @@ use snncc_ir::ann::{
 use snncc_ir::network::{Node, Reset};
 use snncc_reference::ann::AnnExecutor;
 use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, Record};
-
-/// Values from −1 to 1 that look random, and are the same everywhere.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 40) as f32 / (1_u64 << 23) as f32) - 1.0
-    }
-
-    fn tensor(&mut self, shape: &[usize], size: f32) -> AnnTensor {
-        let len: usize = shape.iter().product();
-        AnnTensor::new(shape.to_vec(), (0..len).map(|_| self.next() * size).collect::<Vec<_>>())
-    }
-}
 
 struct Builder {
     ann: Ann,

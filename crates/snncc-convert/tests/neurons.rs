@@ -1,5 +1,8 @@
 //! Conversions to neurons other than those that integrate and fire.
 
+mod common;
+
+use common::Noise;
 use snncc_convert::build::MemoryKind;
 use snncc_convert::options::{Balance, Correction, Filter, FiringRate, MaxPooling, NeuronKind, Swap};
 use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, convert};
@@ -13,22 +16,12 @@ use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, Record};
 const SAMPLES: usize = 8;
 const INPUTS: usize = 6;
 
-/// Values from −1 to 1 that look random, and are the same everywhere.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 40) as f32 / (1_u64 << 23) as f32) - 1.0
-    }
-
-    fn linear(&mut self, outputs: usize, inputs: usize, size: f32, bias: f32) -> AnnOp {
-        let size = size / (inputs as f32).sqrt();
-        let weight = (0..outputs * inputs).map(|_| self.next() * size).collect::<Vec<f32>>();
-        let bias = (0..outputs).map(|_| bias + self.next() * 0.1).collect::<Vec<f32>>();
-        let bias = Some(AnnTensor::vector(bias));
-        AnnOp::Linear(AnnLinear { weight: AnnTensor::new(vec![outputs, inputs], weight), bias })
-    }
+fn linear(noise: &mut Noise, outputs: usize, inputs: usize, size: f32, bias: f32) -> AnnOp {
+    let size = size / (inputs as f32).sqrt();
+    let weight = (0..outputs * inputs).map(|_| noise.next() * size).collect::<Vec<f32>>();
+    let bias = (0..outputs).map(|_| bias + noise.next() * 0.1).collect::<Vec<f32>>();
+    let bias = Some(AnnTensor::vector(bias));
+    AnnOp::Linear(AnnLinear { weight: AnnTensor::new(vec![outputs, inputs], weight), bias })
 }
 
 /// Two hidden layers with an activation.
@@ -37,10 +30,10 @@ fn perceptron(activation: &Activation, size: f32, bias: f32) -> Ann {
     let mut ann = Ann::new();
     let mut at: AnnNodeId = ann.push_input("x", vec![INPUTS]);
     for (layer, (outputs, inputs)) in [(16, INPUTS), (12, 16)].into_iter().enumerate() {
-        at = ann.push(format!("fc{layer}"), noise.linear(outputs, inputs, size, bias), vec![at], None).unwrap();
+        at = ann.push(format!("fc{layer}"), linear(&mut noise, outputs, inputs, size, bias), vec![at], None).unwrap();
         at = ann.push(format!("act{layer}"), AnnOp::Activation(activation.clone()), vec![at], None).unwrap();
     }
-    at = ann.push("last", noise.linear(4, 12, 2.0, 0.0), vec![at], None).unwrap();
+    at = ann.push("last", linear(&mut noise, 4, 12, 2.0, 0.0), vec![at], None).unwrap();
     ann.outputs.push(("y".into(), at));
     ann
 }
@@ -211,7 +204,7 @@ fn gates_pool_maxima() {
         let y = ann.push("pool", AnnOp::Pool(pool), vec![y], None).unwrap();
         let elements = ann.nodes()[y].shape.iter().product();
         let y = ann.push("flat", AnnOp::Reshape, vec![y], Some(vec![elements])).unwrap();
-        let y = ann.push("last", noise.linear(4, elements, 2.0, 0.0), vec![y], None).unwrap();
+        let y = ann.push("last", linear(&mut noise, 4, elements, 2.0, 0.0), vec![y], None).unwrap();
         ann.outputs.push(("y".into(), y));
         let options = ConvertOptions { max_pool: MaxPooling::Gated, ..exact(NeuronKind::IntegrateAndFire) };
         let result = converted(&ann, &options);

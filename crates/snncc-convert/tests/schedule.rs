@@ -1,5 +1,8 @@
 //! Layers that wait for all of their input: each neuron's spikes are the activation of its sum, clipped and rounded.
 
+mod common;
+
+use common::Noise;
 use snncc_convert::options::{Balance, BalanceForm, Correction, NeuronKind, ReadoutChoice, Schedule};
 use snncc_convert::{CalibrationData, ConvertOptions, Converted, NoProgress, convert};
 use snncc_data::{
@@ -11,21 +14,6 @@ use snncc_ir::network::Reset;
 use snncc_reference::ann::AnnExecutor;
 use snncc_reference::float::{FloatInput, FloatNetwork, FloatOptions, FloatTrace, Record};
 use std::collections::BTreeMap;
-
-/// Values from −1 to 1 that look random, and are the same everywhere.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 40) as f32 / (1_u64 << 23) as f32) - 1.0
-    }
-
-    fn tensor(&mut self, shape: &[usize], size: f32) -> AnnTensor {
-        let len: usize = shape.iter().product();
-        AnnTensor::new(shape.to_vec(), (0..len).map(|_| self.next() * size).collect::<Vec<_>>())
-    }
-}
 
 fn relu() -> AnnOp {
     AnnOp::Activation(Activation::Relu)

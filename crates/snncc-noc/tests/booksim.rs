@@ -161,7 +161,7 @@ fn latencies_agree_with_booksim() {
 }
 
 #[test]
-#[ignore = "all curves: some minutes"]
+#[ignore = "all curves: seconds in an optimized build"]
 fn whole_curves_agree_with_booksim() {
     let mut names: Vec<&str> =
         CURVES.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(',').next().unwrap()).collect();

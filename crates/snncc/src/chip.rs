@@ -56,7 +56,8 @@ fn mesh_level(timing: Timing) -> NetworkLevel {
 fn machine_level(timing: Timing) -> SpinnakerTiming {
     match timing {
         Timing::Analytic => SpinnakerTiming::Analytic,
-        Timing::Link | Timing::Flit => SpinnakerTiming::Link,
+        Timing::Link => SpinnakerTiming::Link,
+        Timing::Flit => panic!("bug in snncc: flits on a machine"),
     }
 }
 

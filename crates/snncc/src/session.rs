@@ -67,10 +67,12 @@ impl Session {
             kept.iter().filter(|d| !self.global.quiet || d.severity == Severity::Error).collect();
         match self.global.message_format {
             MessageFormat::Human => {
-                eprint!("{}", show::human_grouped(&shown, source, self.paint, self.global.verbose > 0));
+                complain(&show::human_grouped(&shown, source, self.paint, self.global.verbose > 0));
             }
-            MessageFormat::Short => shown.iter().for_each(|d| eprintln!("{}", show::short(d, source))),
-            MessageFormat::Json => shown.iter().for_each(|d| eprintln!("{}", show::json_value(d, source))),
+            MessageFormat::Short => shown.iter().for_each(|d| complain(&format!("{}\n", show::short(d, source)))),
+            MessageFormat::Json => {
+                shown.iter().for_each(|d| complain(&format!("{}\n", show::json_value(d, source))));
+            }
         }
         let remembered = kept.into_iter().map(|diagnostic| {
             let mut value = show::json_value(&diagnostic, source);
@@ -113,7 +115,7 @@ impl Session {
 
     /// Shows a mistake in how the command was called.
     pub(crate) fn usage(&self, message: &str) -> Failure {
-        eprintln!("error: {message}\n\nFor more information, try '--help'.");
+        complain(&format!("error: {message}\n\nFor more information, try '--help'.\n"));
         Failure { exit: exit::USAGE }
     }
 
@@ -145,7 +147,7 @@ impl Session {
     /// Says something on standard error that is no diagnostic: not with -q.
     pub(crate) fn note(&self, text: &str) {
         if !self.global.quiet && self.global.message_format != MessageFormat::Json {
-            eprintln!("{text}");
+            complain(&format!("{text}\n"));
         }
     }
 
@@ -186,6 +188,11 @@ impl Session {
     }
 }
 
+/// Writes to standard error. Nobody there to read it changes nothing: the exit code says what happened.
+fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Writes a result to standard output. A reader that has seen enough ends the command, without a complaint.
 pub(crate) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -193,7 +200,7 @@ pub(crate) fn print(text: &str) {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
-        eprintln!("error: standard output cannot be written: {error}");
+        complain(&format!("error: standard output cannot be written: {error}\n"));
         std::process::exit(exit::INPUT.into());
     }
 }

@@ -8,11 +8,10 @@ use serde_json::Value;
 use snncc_formats::data_files::write_spikes;
 use snncc_image::Image;
 use std::collections::BTreeSet;
-use support::{NETWORK, Place, Ran, SPIKES};
+use std::process::Stdio;
+use support::{LABELS, LEVELS, NETWORK, Place, Ran, SPIKES};
 
 /// Three samples of three elements, for codings, and their labels.
-const LEVELS: &str = "1.0,0.5,0.25\n0.1,0.9,0.4\n0.7,0.7,0.0\n";
-const LABELS: &str = "0\n1\n0\n";
 const LEVELS_FLAGS: &str = "--input levels.csv --data-kind levels --labels labels.csv --coding rate --steps 20";
 
 /// Compares a text with `tests/snapshots/cli__NAME.snap`.
@@ -589,4 +588,13 @@ fn completions_and_manual_pages() {
     place.run("man --dir man").exits(0);
     assert!(place.files("man").iter().any(|(name, text)| name == "man/snncc-verify.1" && !text.is_empty()));
     assert!(place.run("man").exits(0).stdout.starts_with(".ie"));
+}
+
+#[test]
+fn nobody_who_reads_the_errors_changes_the_exit_code() {
+    let place = Place::with(&[("net.ron", "(schema: 1, nods: {})")]);
+    let mut command = place.command("check net.ron");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{NETWORK, Place, SPIKES};
+use support::{DATA, LABELS, LEVELS, NETWORK, Place, SPIKES};
 
 /// Two layers that reset by subtraction; every weight is far from 0.
 const SUBTRACTING: &str = r#"(
@@ -19,11 +19,6 @@ const SUBTRACTING: &str = r#"(
     edges: [("in", "w1"), ("w1", "hidden"), ("hidden", "w2"), ("w2", "last"), ("last", "out")],
 )
 "#;
-
-/// Three samples of three elements, and their labels.
-const LEVELS: &str = "1.0,0.5,0.25\n0.1,0.9,0.4\n0.7,0.7,0.0\n";
-const LABELS: &str = "0\n1\n0\n";
-const DATA: &str = "--input levels.csv --data-kind levels --labels labels.csv --steps 20";
 
 fn place() -> Place {
     Place::with(&[

@@ -3,7 +3,7 @@
 mod support;
 
 use snncc_image::spinnaker::{CoreProgram, SpinnakerImage};
-use support::Place;
+use support::{DATA, LABELS, LEVELS, Place};
 
 /// Two layers; the first keeps half of its membrane, the second subtracts.
 const NET: &str = r#"(
@@ -20,10 +20,6 @@ const NET: &str = r#"(
     edges: [("in", "w1"), ("w1", "hidden"), ("hidden", "w2"), ("w2", "last"), ("last", "out")],
 )
 "#;
-
-const LEVELS: &str = "1.0,0.5,0.25\n0.1,0.9,0.4\n0.7,0.7,0.0\n";
-const LABELS: &str = "0\n1\n0\n";
-const DATA: &str = "--input levels.csv --data-kind levels --labels labels.csv --steps 20";
 
 fn place() -> Place {
     Place::with(&[("net.ron", NET), ("levels.csv", LEVELS), ("labels.csv", LABELS)])

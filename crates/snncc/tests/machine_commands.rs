@@ -7,7 +7,7 @@ use serde_json::Value;
 use snncc_formats::data_files::read_spikes;
 use snncc_formats::tensor_files::read_npz;
 use snncc_image::spinnaker::SpinnakerImage;
-use support::Place;
+use support::{DATA, LABELS, LEVELS, Place};
 
 /// Two layers; spikes subtract in the second. Sums stay away from thresholds.
 const NET: &str = r#"(
@@ -25,9 +25,6 @@ const NET: &str = r#"(
 )
 "#;
 
-const LEVELS: &str = "1.0,0.5,0.25\n0.1,0.9,0.4\n0.7,0.7,0.0\n";
-const LABELS: &str = "0\n1\n0\n";
-const DATA: &str = "--input levels.csv --data-kind levels --labels labels.csv --steps 20";
 const DIGITS: &str =
     "digits-mlp.onnx --calibrate digits-train.npy --input digits-test.npy --labels digits-test-labels.npy --samples 60";
 

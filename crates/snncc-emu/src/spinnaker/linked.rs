@@ -145,7 +145,8 @@ impl<'a> Linked<'a> {
         limit_ps: u64,
         until_begun: Option<u32>,
     ) {
-        while until_begun.is_none_or(|step| self.cores.iter().any(|linked| linked.processor.step < step)) {
+        // Pages of steps that all cores have begun are closed.
+        while until_begun.is_none_or(|step| self.first_page <= step) {
             let next = self.heap.peek().map(|next| next.0).filter(|next| next.0 <= limit_ps);
             if let Some(happening) = self.engine.advance(next.map_or(limit_ps, |next| next.0)) {
                 self.happen(states, happening);

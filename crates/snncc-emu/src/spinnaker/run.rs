@@ -62,8 +62,8 @@ impl<'a> SpinnakerEmulator<'a> {
         let program = self.program;
         let threads = options.threads && program.worth_threads && rayon::current_num_threads() > 1;
         let mut recorder = Recorder::new(program, steps, options);
+        recorder.trace.totals.host_writes = stimulus.offsets.len() as u64;
         if options.timing == SpinnakerTiming::Link {
-            recorder.trace.totals.host_writes = stimulus.offsets.len() as u64;
             return self.run_linked(stimulus, threads, recorder);
         }
         for step in 1..=steps {
@@ -76,7 +76,6 @@ impl<'a> SpinnakerEmulator<'a> {
             self.for_each_core(threads, |state, core| state.deliver(core, step));
             recorder.step(&self.cores, record, &drops);
         }
-        recorder.trace.totals.host_writes = stimulus.offsets.len() as u64;
         recorder.finish(&self.cores)
     }
 

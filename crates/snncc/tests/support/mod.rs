@@ -34,6 +34,11 @@ pub(crate) const NETWORK: &str = r#"(
 /// Eight steps of three elements.
 pub(crate) const SPIKES: &str = "1,0,1\n1,1,0\n0,1,1\n1,1,1\n1,0,0\n0,0,1\n1,1,1\n1,1,0\n";
 
+/// Three samples of three elements, their labels, and the flags that read them from `levels.csv` and `labels.csv`.
+pub(crate) const LEVELS: &str = "1.0,0.5,0.25\n0.1,0.9,0.4\n0.7,0.7,0.0\n";
+pub(crate) const LABELS: &str = "0\n1\n0\n";
+pub(crate) const DATA: &str = "--input levels.csv --data-kind levels --labels labels.csv --steps 20";
+
 /// A folder with files, in which the command runs.
 pub(crate) struct Place {
     folder: TempDir,
